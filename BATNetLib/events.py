@@ -174,4 +174,6 @@ class ProgressBar(Events):
 
     def on_error(self, error: BATNetError) -> None:
         self.close()
-        self._print(f"\nStopped [{error.code}].\n  Found:   {error.found}\n  Wanted:  {error.wanted}\n  To do:   {error.remedy}")
+        self._print(
+            f"\nStopped [{error.code}].\n  Found:   {error.found}\n  Wanted:  {error.wanted}\n  To do:   {error.remedy}"
+        )
