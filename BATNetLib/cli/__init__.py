@@ -1,0 +1,83 @@
+"""The command line: ``python -m BATNetLib`` or ``batnet``. One file per command.
+
+Only the standard library is imported until a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from .. import RESEARCH_USE_ONLY, __version__
+from ..errors import EXIT_DEFECT, BATNetError, Cancelled
+from ..events import Events, JsonLines, ProgressBar
+from .stopping import stop_when_asked
+
+#: Commands in the order of the help; each is a module of this package with ``add_parser``.
+COMMANDS = ("analyze", "batch", "demo", "models", "doctor")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    shown = common.add_argument_group("for programs")
+    shown.add_argument("--events", choices=["bar", "json"], default="bar", help="progress as a bar, or JSON lines")
+    shown.add_argument("--debug", action="store_true", help="show the traceback of a defect")
+    parser = argparse.ArgumentParser(
+        prog="batnet",
+        description=f"Adipose tissue and brown-fat probability from chest CT. {RESEARCH_USE_ONLY}",
+        epilog="Example: batnet demo   (makes a phantom, analyses it and names the result folder)",
+    )
+    parser.add_argument("--version", action="version", version=f"batnet {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"{__name__}.{name}").add_parser(subparsers, common)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (see ``BATNetLib.errors``)."""
+    args = build_parser().parse_args(arguments)
+    events: Events = JsonLines() if args.events == "json" else ProgressBar()
+    try:
+        with stop_when_asked(events, watch_input=args.events == "json"):
+            return int(args.run(args, events))
+    except KeyboardInterrupt:
+        return _refuse(events, Cancelled())
+    except BATNetError as error:
+        return _refuse(events, error)
+    except BrokenPipeError:
+        # Nobody reads any more; closing stdout again at exit would print a second complaint.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return _refuse(events, Cancelled())
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        return _refuse(events, _defect(error))
+
+
+def _refuse(events: Events, error: BATNetError) -> int:
+    try:
+        events.error(error)
+    except OSError:
+        pass
+    return error.exit_code
+
+
+def _defect(error: Exception) -> BATNetError:
+    """What a user is told of an error that we did not foresee: where it happened, without their paths."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "BATNetLib" in f.filename] or frames
+    place = f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}" if ours else "unknown place"  # noqa: PTH119
+    defect = BATNetError(
+        "defect",
+        f"BATNet itself failed ({type(error).__name__} in {place}).",
+        "This is a defect of ours, not of your data.",
+        "Please report it with the same command and --debug; check the text for names before you send it.",
+    )
+    defect.exit_code = EXIT_DEFECT
+    return defect
