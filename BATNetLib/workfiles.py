@@ -135,7 +135,7 @@ def _in_words(error: OSError, name: str) -> OutputRefused | None:
             "Results are written whole or not at all.",
             "Make room or choose another place with --out; nothing half-written was left.",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return OutputRefused(
             "output-unwritable",
             f"'{name}' cannot be written there ({os.strerror(error.errno).lower()}).",

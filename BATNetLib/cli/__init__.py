@@ -25,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     shown = common.add_argument_group("for programs")
-    shown.add_argument("--events", choices=["bar", "json"], default="bar", help="progress as a bar, or JSON lines")
+    shown.add_argument(
+        "--events", choices=["bar", "json"], default="bar", help="progress as a bar, or JSON lines"
+    )
     shown.add_argument("--debug", action="store_true", help="show the traceback of a defect")
     parser = argparse.ArgumentParser(
         prog="batnet",

@@ -74,7 +74,9 @@ def examine() -> dict[str, Any]:
         {
             "what": p["name"],
             "needed": p["needed"],
-            "do": f"pip install 'batnet[{EXTRAS[p['name']]}]'" if p["name"] in EXTRAS else f"pip install {p['name']}",
+            "do": f"pip install 'batnet[{EXTRAS[p['name']]}]'"
+            if p["name"] in EXTRAS
+            else f"pip install {p['name']}",
         }
         for p in packages
         if p["version"] is None
@@ -111,7 +113,9 @@ def in_words(found: dict[str, Any]) -> str:
     for package in found["packages"]:
         lines.append(f"  {package['name']:<14}{package['version'] or 'missing':<18}{package['for']}")
     lines += ["", "Devices"]
-    lines += [f"  {d['name']:<14}{d['title']}" for d in found["devices"]] or ["  none: PyTorch is not installed"]
+    lines += [f"  {d['name']:<14}{d['title']}" for d in found["devices"]] or [
+        "  none: PyTorch is not installed"
+    ]
     lines += ["", "Models"]
     for model in found["models"]:
         state = "installed" if model["installed"] else "not installed"
