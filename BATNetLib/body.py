@@ -6,60 +6,63 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import morphology
 from .coarse import Coarse, shrink
 from .errors import InputRefused
 from .volume.geometry import Volume
 
 #: Halfway between air (-1000 HU) and soft tissue (about 0 HU) lies -500; a little above it, because
-#: the edge against air is what counts here and mattresses reach -500 HU.
+#: foam and blankets reach -500 HU.
 TISSUE_HU = -400.0
 #: Table tops, blankets and tubes are thinner than twice this; the neck and the arms are not.
 THIN_MM = 6.0
 #: Less than this is no part of a patient that a chest CT shows.
-SMALLEST_BODY_ML = 50.0
+SMALLEST_BODY_ML = 100.0
 
 
 @dataclass(frozen=True)
 class Body:
     """The patient on the blocks of a coarse CT; one is made per CT and handed on.
 
-    ``coarse``: the block means. ``mask``: bool, tissue and inner air of the largest body region.
-    ``tissue``: bool, blocks above -400 HU anywhere in the image, table included.
+    ``coarse``: the block means. ``mask``: bool, tissue of the largest body region and the air that it
+    encloses. ``tissue``: bool, blocks above -400 HU anywhere in the image, table included.
     """
 
     coarse: Coarse
     mask: np.ndarray
     tissue: np.ndarray
 
+    @property
+    def air(self) -> np.ndarray:
+        """bool, blocks of air inside the body: lungs, airways, bowel gas."""
+        return self.mask & ~self.tissue
+
 
 def find_body(ct: Volume, coarse: Coarse | None = None) -> Body:
     """Find the patient in ``ct`` (HU, canonical axes) on blocks of about 2.5 mm.
 
-    Tissue is what lies above -400 HU. An opening takes table tops, blankets and tubes away, the
-    largest connected region stays, and what air each axial slice encloses is added: lungs that are cut
+    Tissue is what lies above -400 HU. An opening of 6 mm takes table tops, blankets and tubes away, the
+    largest connected region stays, and the air that an axial slice encloses is added: lungs that are cut
     off by the first or the last slice therefore count as inside, air that reaches the edge of the
-    image does not. Raises ``InputRefused`` ("no-body") where less than 50 mL remain.
+    image does not. Raises ``InputRefused`` ("no-body") where less than 100 mL remain.
     """
-    from scipy import ndimage
-
     coarse = coarse or shrink(ct)
+    spacing = coarse.spacing
     tissue = coarse.array > TISSUE_HU
-    opened = open_by(tissue, coarse, THIN_MM)
-    region = largest_component(opened)
+    region = morphology.largest_component(morphology.opened(tissue, spacing, THIN_MM))
     if region.sum() * coarse.voxel_ml < SMALLEST_BODY_ML:
         raise InputRefused(
             "no-body",
-            "No body was found: no connected region of at least 50 mL lies above -400 HU.",
+            f"No body was found: no connected region of at least {SMALLEST_BODY_ML:.0f} mL lies above "
+            f"{TISSUE_HU:.0f} HU.",
             "A CT in Hounsfield units that shows a patient is needed.",
-            "Check that the image is a CT with its rescale slope and intercept applied.",
+            "Check that the image is a CT and that its rescale slope and intercept were applied.",
         )
-    # The opening rounds the body off; what it took from the body's own edge comes back, a table top
-    # that merely touches the skin does not, because it reaches further than the opening's radius.
-    z, y, x = coarse.steps(THIN_MM)
-    region = tissue & ndimage.binary_dilation(region, _ball(max(1, z), max(1, y), max(1, x)))
-    region = open_by(region, coarse, THIN_MM / 2)
-    region = largest_component(region)
-    return Body(coarse, fill_slices(region), tissue)
+    # What the opening took from the body's own edge comes back; a table top that touches the skin
+    # goes on beyond that edge, and the second, finer opening drops what is left of it.
+    region = tissue & morphology.dilate(region, spacing, THIN_MM)
+    region = morphology.largest_component(morphology.opened(region, spacing, THIN_MM / 2))
+    return Body(coarse, morphology.fill_slices(region), tissue)
 
 
 def body_mask(ct: Volume, body: Body | None = None) -> Volume:
@@ -73,50 +76,12 @@ def body_mask(ct: Volume, body: Body | None = None) -> Volume:
 
 
 def refine(blocks: np.ndarray, coarse: Coarse, inside: np.ndarray) -> np.ndarray:
-    """bool mask at full resolution: deep inside ``blocks`` everything, near their edge ``inside`` decides.
+    """bool at full resolution: deep inside ``blocks`` everything, within a block of their edge ``inside``.
 
     ``blocks``: bool on the coarse grid. ``inside``: bool on the input's voxels.
     """
     from scipy import ndimage
 
-    if coarse.factors == (1, 1, 1):
-        return ndimage.binary_dilation(blocks) & inside | ndimage.binary_erosion(blocks, border_value=1)
     core = coarse.enlarge(ndimage.binary_erosion(blocks, border_value=1))
     rim = coarse.enlarge(ndimage.binary_dilation(blocks))
     return core | (rim & inside)
-
-
-def largest_component(mask: np.ndarray) -> np.ndarray:
-    """The largest 6-connected part of a bool array; all False stays all False."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()
-
-
-def fill_slices(mask: np.ndarray) -> np.ndarray:
-    """Add to every axial slice what its mask encloses (bool, [slice, row, column])."""
-    from scipy import ndimage
-
-    in_plane = np.zeros((3, 3, 3), bool)
-    in_plane[1] = ndimage.generate_binary_structure(2, 1)
-    labels, count = ndimage.label(~mask, in_plane)
-    outside = np.zeros(count + 1, bool)
-    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        outside[edge.ravel()] = True
-    outside[0] = False
-    return ~outside[labels]
-
-
-def open_by(mask: np.ndarray, coarse: Coarse, radius_mm: float) -> np.ndarray:
-    """Morphological opening of a bool array with an ellipsoid of ``radius_mm``."""
-    return _morph(mask, coarse, radius_mm, "BinaryMorphologicalOpening")
-
-
-def close_by(mask: np.ndarray, coarse: Coarse, radius_mm: float) -> np.ndarray:
-    """Morphological closing of a bool array with an ellipsoid of ``radius_mm``."""
-    return _morph(mask, coarse, radius_mm, "BinaryMorphologicalClosing")

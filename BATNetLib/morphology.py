@@ -1,0 +1,86 @@
+"""Shapes of masks in millimetres: distances, erosion, dilation, components, holes of slices.
+
+All arrays are bool, canonical [slice, row, column]; ``spacing`` is mm along these axes. What lies outside
+the array counts as neither mask nor background, so a mask cut off by the field of view is not eroded there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+Spacing = tuple[float, float, float]
+
+
+def distance_to(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """float32 mm from each voxel centre to the nearest voxel centre of ``mask``; inf where it is empty."""
+    import SimpleITK as sitk
+
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    image.SetSpacing(spacing[::-1])
+    # The signed map is 0 on the mask's border voxels and negative inside.
+    signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    return np.maximum(sitk.GetArrayFromImage(signed), 0.0)
+
+
+def erode(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
+    return mask & (distance_to(~mask, spacing) > radius_mm)
+
+
+def dilate(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
+    return distance_to(mask, spacing) <= radius_mm
+
+
+def opened(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
+    """What remains of ``mask`` where a ball of ``radius_mm`` fits inside."""
+    return mask & dilate(erode(mask, spacing, radius_mm), spacing, radius_mm)
+
+
+def closed(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
+    """``mask`` and the gaps into which no ball of ``radius_mm`` fits."""
+    return mask | erode(dilate(mask, spacing, radius_mm), spacing, radius_mm)
+
+
+def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels 1..n of the 6-connected parts (0 outside), and their sizes in voxels (index 0 is 0)."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return labels, sizes
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 6-connected part; all False stays all False."""
+    labels, sizes = components(mask)
+    return mask if len(sizes) < 3 else labels == sizes.argmax()
+
+
+def drop_small(mask: np.ndarray, smallest_voxels: float) -> np.ndarray:
+    """``mask`` without the 6-connected parts of fewer than ``smallest_voxels`` voxels."""
+    labels, sizes = components(mask)
+    keep = sizes >= max(1.0, smallest_voxels)
+    keep[0] = False
+    return keep[labels]
+
+
+def slice_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Labels of the 4-connected parts of every axial slice by itself, and their number."""
+    from scipy import ndimage
+
+    in_plane = np.zeros((3, 3, 3), bool)
+    in_plane[1] = ndimage.generate_binary_structure(2, 1)
+    labels, count = ndimage.label(mask, in_plane)
+    return labels, int(count)
+
+
+def fill_slices(mask: np.ndarray) -> np.ndarray:
+    """Add to every axial slice what its mask encloses; gaps that reach the image's edge stay open."""
+    labels, count = slice_components(~mask)
+    outside = np.zeros(count + 1, bool)
+    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        outside[edge.ravel()] = True
+    outside[0] = False
+    return ~outside[labels]
