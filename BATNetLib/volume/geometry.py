@@ -89,7 +89,8 @@ class Volume:
             "other-grid",
             f"The {name} has {_words(other.grid)}; the CT has {_words(self.grid)}.",
             f"The {name} must lie on the grid of the CT, voxel for voxel.",
-            f"Resample the {name} onto the CT (nearest neighbour for masks), or pick the one made from this CT.",
+            f"Resample the {name} onto the CT (nearest neighbour for masks), "
+            "or pick the one made from this CT.",
         )
 
 
@@ -100,13 +101,16 @@ class Source:
     ``grid``: the file's own grid, array axes in file order. ``order``: ``canonical.transpose`` axes,
     i.e. canonical axis a is file axis ``order[a]``. ``flips``: per canonical axis, whether it runs
     against the file axis. ``resampled``: True where the input was oblique and the canonical array was
-    interpolated (going back then is nearest neighbour for masks, linear for maps).
+    interpolated (going back then is nearest neighbour for masks, linear for maps). ``files``: the DICOM
+    files of the series in the order of the last axis of ``grid``, empty for other formats and where the
+    slices of ``grid`` are no longer those of the files; paths stay in memory and never go into a result.
     """
 
     grid: Grid
     order: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     resampled: bool = False
+    files: tuple[str, ...] = ()
 
 
 def _words(grid: Grid) -> str:
