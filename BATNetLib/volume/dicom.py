@@ -19,9 +19,9 @@ from .slices import Slice, read_planes, stack_slices
 #: Header elements that are read; names, birth dates and numbers of patients are not among them.
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated", "PixelSpacing",
+    "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "RescaleSlope", "RescaleIntercept",
-    "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SeriesNumber", "PhotometricInterpretation",
+    "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SeriesNumber",
 ]  # fmt: skip
 
 _NO_CONTRAST = {"", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "W/O", "N/A", "0"}

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from . import checks, dicom, itkfiles, nifti
-from .geometry import CANONICAL_DIRECTIONS, Grid, Source, Volume
+from .geometry import Grid, Source, Volume
 from .orient import Kind, reorder, to_canonical
 from .values import as_hounsfield, as_labels
 
@@ -269,12 +269,10 @@ def _as_canonical(
             "Leave the axis order out.",
         )
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    grid_affine = np.eye(4)
-    grid_affine[:3, :3] = CANONICAL_DIRECTIONS * spacing
     source = Source(Grid(shape, affine), (0, 1, 2), (False, False, False))
     facts["spacing_unknown"] = bool(np.allclose(spacing, 1.0))
     facts["obliquity_degrees"] = 0.0
-    return Volume(reorder(array, source), Grid(shape, grid_affine), source, facts)
+    return Volume(reorder(array, source), Grid.canonical(shape, spacing), source, facts)
 
 
 def _is_identity(affine: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from ..errors import InputRefused
 
 #: Directions of the canonical array axes in LPS millimetres: slices superior -> inferior,
-#: rows anterior -> posterior, columns patient right -> left (axis codes I, P, L).
-CANONICAL_DIRECTIONS = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+#: rows anterior -> posterior, columns patient right -> left (axis codes I, P, L). Column a is the
+#: direction of array axis a, as in an affine.
+CANONICAL_DIRECTIONS = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,17 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: np.ndarray
+
+    @staticmethod
+    def canonical(
+        shape: tuple[int, int, int], spacing: Sequence[float], origin: Sequence[float] = (0.0, 0.0, 0.0)
+    ) -> Grid:
+        """Grid along the patient's axes. ``shape`` and ``spacing``: (slice, row, column); ``origin``: LPS
+        mm of voxel (0, 0, 0), the most superior, anterior and right one."""
+        affine = np.eye(4)
+        affine[:3, :3] = CANONICAL_DIRECTIONS * np.asarray(spacing, float)
+        affine[:3, 3] = origin
+        return Grid(shape, affine)
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:

@@ -160,10 +160,8 @@ def aligned_grid(source: Source) -> Grid:
     low, high = along.min(0), along.max(0)
     count = np.ceil((high - low) / spacing - 1e-6).astype(int) + 1
     low -= (count - 1 - (high - low) / spacing) / 2 * spacing  # what is left over goes to both ends
-    affine = np.eye(4)
-    affine[:3, :3] = CANONICAL_DIRECTIONS * spacing
-    affine[:3, 3] = CANONICAL_DIRECTIONS @ low
-    return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
+    shape = (int(count[0]), int(count[1]), int(count[2]))
+    return Grid.canonical(shape, spacing.tolist(), (CANONICAL_DIRECTIONS @ low).tolist())
 
 
 def resample(array: np.ndarray, grid: Grid, target: Grid, *, nearest: bool, fill: float) -> np.ndarray:

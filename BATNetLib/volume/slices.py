@@ -233,14 +233,15 @@ def _spacing(
     found = [value for value, _ in counts.most_common()]
     if odd.size == 0 or accept:
         return median, bool(odd.size), found
+    shown = ", ".join(f"{along[i]:.2f} and {along[i + 1]:.2f}" for i in odd[:3])
+    where = f"{shown}{', ...' if odd.size > 3 else ''}"
     listed = ", ".join(f"{value:g} mm ({count} times)" for value, count in counts.most_common(6))
-    where = ", ".join(f"{along[i]:.2f} and {along[i + 1]:.2f}" for i in odd[:3])
     missing = int(sum(max(round(float(d) / median) - 1, 0) for d in distances[odd]))
     lost = f" About {missing} slices seem to be missing." if missing else ""
     raise InputRefused(
         "slice-gaps",
         f"The slices of {name} lie unevenly: {listed}; {odd.size} distances are off the usual "
-        f"{median:.4g} mm (between {where}{', ...' if odd.size > 3 else ''} mm along the slice normal).{lost}",
+        f"{median:.4g} mm (between {where} mm along the slice normal).{lost}",
         f"All distances must agree within {tolerance:.2g} mm.",
         "Export the whole series again, or accept the gaps (accept_gaps): the scan is then interpolated.",
     )
