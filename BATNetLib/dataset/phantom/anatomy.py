@@ -148,7 +148,7 @@ _SITES = (
 
 def _depots(rng: np.random.Generator, brown: str, symmetry: float) -> tuple[Depot, ...]:
     depots = []
-    extent = rng.uniform(0.85, 1.2)
+    extent = rng.uniform(0.8, 1.15)
     for name, centre, half in _SITES:
         share = rng.uniform(0.85, 1.1) if name == "supraclavicular" else rng.uniform(0.4, 1.0)
         wander = rng.normal(0, 3, (2, 3))
@@ -169,14 +169,15 @@ def _lung_vessels(rng: np.random.Generator, per_side: int = 70) -> np.ndarray:
     rods = []
     for sign in (-1.0, 1.0):
         hilum = np.array([sign * 34.0, 14.0, 112.0])
-        tips = [(hilum, np.array([sign, 0.0, 0.0]), 5.5)]
+        outward = [(1.0, 0.3, -1.2), (1.0, -0.8, -0.3), (1.0, 0.8, 0.1), (0.6, -0.4, 1.2), (0.8, 0.7, 1.0)]
+        tips = [(hilum, np.multiply((sign, 1.0, 1.0), way), 5.0) for way in outward]
         for _ in range(per_side):
             start, direction, radius = tips.pop(0)
             for _ in range(2):
-                turn = direction + rng.normal(0, 0.75, 3)
+                turn = direction + rng.normal(0, 0.5, 3)
                 turn[0] = sign * max(sign * turn[0], -0.2)
                 turn /= np.linalg.norm(turn)
                 end = start + turn * rng.uniform(18, 38)
                 rods.append([*start, *end, radius])
-                tips.append((end, turn, max(radius * 0.74, 0.9)))
+                tips.append((end, turn, max(radius * 0.76, 1.0)))
     return np.array(rods, np.float32)

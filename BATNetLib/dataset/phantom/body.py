@@ -35,8 +35,8 @@ _LEVELS = (-160, -120, -95, -70, -45, -20, 5, 30, 60, 100, 150, 220)
 _TRUNK_A = (73, 71, 64, 57, 58, 78, 112, 133, 146, 152, 154, 152)
 _TRUNK_B = (92, 88, 68, 57, 57, 62, 76, 86, 94, 100, 104, 106)
 _TRUNK_Y = (0, 0, 14, 18, 18, 18, 17, 13, 9, 7, 6, 5)
-_CAGE_A = (0, 0, 0, 0, 20, 56, 82, 104, 122, 134, 140, 140)
-_CAGE_B = (0, 0, 0, 0, 18, 46, 60, 70, 79, 88, 94, 97)
+_CAGE_A = (0, 0, 0, 0, 0, 30, 74, 100, 120, 133, 140, 140)
+_CAGE_B = (0, 0, 0, 0, 0, 26, 54, 69, 79, 88, 94, 97)
 
 
 def profile(z: float, values: tuple[int, ...]) -> float:
@@ -66,8 +66,9 @@ def _table(canvas: Canvas) -> None:
     """A curved table top of a hard shell over foam; it lies in the scanner, not in the patient."""
     frame, anatomy = canvas.frame, canvas.anatomy
     columns = frame.columns[None, :]
-    top = anatomy.offset[0] + 122 * anatomy.scale[1] + anatomy.fat_mm * 0.8
-    below = frame.rows[:, None] - (top + 14 - 0.00045 * columns**2)
+    # The patient lies on a mattress, whose foam is a little denser than air.
+    back = anatomy.offset[0] + 112 * anatomy.scale[1] + 1.1 * anatomy.fat_mm * (1 - anatomy.fat_front)
+    below = frame.rows[:, None] - (back + 26 - 0.00045 * columns**2)
     inside = np.abs(columns) < 205
     canvas.labels[(np.abs(below) < 28) & inside] = FOAM
     canvas.labels[(np.abs(np.abs(below) - 13) < 1.6) & inside] = TABLE
@@ -82,7 +83,7 @@ def _envelope(canvas: Canvas) -> np.ndarray:
     lean = distance_to_ellipsoid(x, y, 0.0, (0.0, middle, 0.0), (a, b, 1.0))
     across = np.abs(x)
     # Left and right differ only by the shift of the arms: one distance serves both where it is 0.
-    shoulder = distance_to_ellipsoid(across, y, z, (118.0, 22.0, 32.0), (78.0, 44.0, 66.0))
+    shoulder = distance_to_ellipsoid(across, y, z, (116.0, 24.0, 32.0), (80.0, 44.0, 72.0))
     lean = blend(lean, shoulder, 26.0)
     for sign, shift in zip(SIDES, anatomy.arm_shift, strict=True):
         start, end = _arm(anatomy.arms_up, sign, shift)
@@ -126,6 +127,11 @@ def _shell_muscles(canvas: Canvas, lean: np.ndarray, cage: np.ndarray) -> None:
         canvas.labels[pectoral & gap & (across > 9)] = MUSCLE
         flank = inside & (cage > 1.5) & (cage < 9 * strength) & (y > -30)
         canvas.labels[flank] = MUSCLE
+    if -62 < z < 45:
+        # Trapezius: from the neck down to the shoulder, thinner towards its rim.
+        spread = float(np.interp(z, (-62, -25, 5, 45), (34, 92, 128, 128)))
+        bulk = strength * np.interp(z, (-62, -20, 45), (14, 20, 13)) * np.clip(1.25 - across / spread, 0, 1)
+        canvas.paint(WHOLE, inside & (lean > -bulk - 1.5) & (y > 12) & (across > 12), MUSCLE, (FAT,))
     if z > 40:
         # Latissimus and teres: the rear fold of the axilla.
         window = WHOLE
@@ -180,7 +186,7 @@ def _shoulders(canvas: Canvas) -> None:
         window = canvas.window(_at(start, end, z)[0], _at(start, end, z)[1], 75)
         arm = distance_to_rod(x[window], y[window], z, start, end, (0.0, 0.0))
         lobes = 1 + 0.06 * np.sin(np.arctan2(y[window] - start[1], x[window] - start[0]) * 3)
-        canvas.paint(window, (arm < 35 * strength * lobes) & (arm > 3), MUSCLE, (FAT,))
+        canvas.paint(window, arm < 34 * strength * lobes, MUSCLE, (FAT,))
         head = distance_to_ellipsoid(x[window], y[window], z, start, (23.0, 22.0, 23.0))
         shaft = np.minimum(arm - 11, head)
         canvas.paint(window, shaft < 0, CORTEX)
@@ -226,12 +232,15 @@ def _rib_cage_distance(canvas: Canvas) -> np.ndarray:
 
 def _rib_cage(canvas: Canvas, cage: np.ndarray) -> None:
     z = canvas.z
-    if z < -30:
+    if z < -22:
         return
     wall = (cage < 1.5) & (cage > -9)
     canvas.paint(WHOLE, wall, MUSCLE, (FAT, MUSCLE, CORTEX, MARROW))
     # What lies inside the wall and is not lung is fat until vessels are painted into it.
     canvas.paint(WHOLE, cage <= -9, FAT)
+    if z < 30:
+        # Over the apex of the lung lie scalene muscles and vessels rather than fat.
+        canvas.paint(WHOLE, (cage <= -9) & (np.abs(canvas.x) > 30), MUSCLE)
     # A rib falls from the spine to the front; at one level several ribs are cut.
     level = z + canvas.anatomy.rib_phase + np.clip(70 - canvas.y, 0, 150) * np.float32(-0.42)
     rib = np.abs(np.mod(level, 24) - 12)

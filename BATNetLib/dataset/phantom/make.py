@@ -78,7 +78,7 @@ def make_phantom(
     anatomy = random_anatomy(seed, brown, symmetry, noise)
     field, own_spacing, above = SIZES[size]
     grid = _grid(field, spacing or own_spacing)
-    labels, share, hu = _scan(anatomy, grid, above)
+    labels, share, on_left, hu = _scan(anatomy, grid, above)
     blur_and_noise(hu, grid.spacing, anatomy, seed)
     ct = Volume(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), grid)
     fat = labels == FAT
@@ -90,7 +90,7 @@ def make_phantom(
         "seed": seed,
         "size": size,
         "brown": brown,
-        **_facts(anatomy, grid, fat, brown_mask, lungs, above),
+        **_facts(anatomy, grid, fat, brown_mask, on_left, lungs),
     }
     return Phantom(
         ct=ct,
@@ -114,22 +114,24 @@ def _grid(field: tuple[float, float, float], spacing: tuple[float, float, float]
     return Grid((depth, height, width), affine)
 
 
-def _scan(anatomy: Anatomy, grid: Grid, above: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (uint8), share of brown fat (float32 0..1) and sharp, noiseless HU (float32) on ``grid``."""
+def _scan(anatomy: Anatomy, grid: Grid, above: float) -> tuple[np.ndarray, ...]:
+    """Labels (uint8), share of brown fat (0..1), whether left of the midline, and sharp, noiseless HU."""
     (dz, dy, dx), (depth, height, width) = grid.spacing, grid.shape
     frame = Frame((np.arange(height) - (height - 1) / 2) * dy, (np.arange(width) - (width - 1) / 2) * dx)
     table = hu_of_tissues(anatomy)
     labels = np.empty(grid.shape, np.uint8)
     share = np.zeros(grid.shape, np.float32)
+    on_left = np.empty(grid.shape, bool)
     hu = np.empty(grid.shape, np.float32)
     for index in range(depth):
         z_mm = (index + 0.5) * dz - above
         canvas = Canvas(frame, anatomy, z_mm)
         paint_slice(canvas)
         labels[index] = canvas.labels
+        on_left[index] = canvas.x > 0
         _brown_share(canvas, share[index], z_mm)
         hu[index] = slice_hu(canvas.labels, share[index], anatomy, frame, z_mm, table)
-    return labels, share, hu
+    return labels, share, on_left, hu
 
 
 def _brown_share(canvas: Canvas, share: np.ndarray, z_mm: float) -> None:
@@ -150,16 +152,11 @@ def _brown_share(canvas: Canvas, share: np.ndarray, z_mm: float) -> None:
 
 
 def _facts(
-    anatomy: Anatomy, grid: Grid, fat: np.ndarray, brown: np.ndarray, lungs: np.ndarray, above: float
+    anatomy: Anatomy, grid: Grid, fat: np.ndarray, brown: np.ndarray, on_left: np.ndarray, lungs: np.ndarray
 ) -> dict[str, Any]:
     ml = grid.voxel_ml
-    # The midline of a phantom moves with lean and offset; the sides of its brown fat are asked of the depots.
-    dz, _, dx = grid.spacing
-    z = (np.arange(grid.shape[0]) + 0.5) * dz - above
-    middle = (anatomy.offset[1] + anatomy.lean * z) / dx + (grid.shape[2] - 1) / 2
-    left = np.arange(grid.shape[2])[None, :] > middle[:, None]
-    per_column = brown.sum(axis=1)
-    left_ml, total_ml = float((per_column * left).sum() * ml), float(per_column.sum() * ml)
+    # The midline leans and bends with the patient, so sides are not halves of the image.
+    left_ml, total_ml = float((brown & on_left).sum() * ml), float(brown.sum() * ml)
     lung_ml = np.bincount(lungs.ravel(), minlength=3) * ml
     return {
         "spacing_mm": [round(s, 4) for s in grid.spacing],
