@@ -1,0 +1,257 @@
+"""Opens zip archives from strangers: judged by their table of contents, unpacked by name only.
+
+Nothing of an archive decides where a file is written: the caller names the members it wants and gets
+them under those names in a folder of its own. An archive with a path that leaves its folder, a link, or
+contents out of proportion is refused as a whole. Both ciphers of zip archives are read (the older one by
+Python's zipfile, AES by ``aes.py``), so a published archive with a password opens everywhere.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from ..errors import InputRefused
+from ..events import Events
+
+#: Limits on what an archive may claim. The published one: 2 networks, 149 MB, hardly compressible.
+MOST_MEMBERS = 5_000
+MOST_BYTES = 4 * 1024**3
+HIGHEST_RATIO = 100
+_LARGEST_DIRECTORY = 16 * 1024 * 1024
+_CHUNK = 1 << 20
+
+_ENCRYPTED, _STRONG = 0x01, 0x40
+_AES_METHOD, _AES_FIELD = 99, 0x9901
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, ValueError, OverflowError)
+
+
+def refused_archive(code: str, found: str, remedy: str | None = None) -> InputRefused:
+    return InputRefused(
+        code,
+        found,
+        "A zip archive is wanted that holds the files of weights and opens as its source describes.",
+        remedy or "Download it again from its source; do not open this copy with other programs.",
+    )
+
+
+class _Guarded:
+    """A file that gives no more than ``limit`` bytes at a time; None lifts the limit.
+
+    zipfile reads the whole table of contents at the length that the file claims; this bounds it.
+    """
+
+    def __init__(self, file: BinaryIO, limit: int | None) -> None:
+        self._file = file
+        self.limit = limit
+        self.seek, self.tell = file.seek, file.tell
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        if self.limit is None:
+            return self._file.read(count)
+        data = self._file.read(self.limit + 1 if count < 0 else min(count, self.limit + 1))
+        if len(data) > self.limit:
+            raise refused_archive("archive-too-large", "The archive's table of contents is absurdly large.")
+        return data
+
+
+@contextmanager
+def open_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive. Raises ``InputRefused`` where it is broken or its table of contents is absurd."""
+    guarded = _Guarded(file, _LARGEST_DIRECTORY)
+    try:
+        archive = zipfile.ZipFile(cast(BinaryIO, guarded))
+    except (*_BROKEN, NotImplementedError) as error:
+        raise refused_archive(
+            "archive-broken", "The file is not a whole zip archive: it is broken off or damaged."
+        ) from error
+    guarded.limit = None
+    with archive:
+        yield archive
+
+
+def inspect(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that tries to reach outside its folder, holds links, or is out of proportion."""
+    members = archive.infolist()
+    if len(members) > MOST_MEMBERS:
+        raise refused_archive("archive-too-large", f"The archive has {len(members)} members.")
+    total = 0
+    for member in members:
+        # zipfile already turned the system's own separator into a slash and cut the name at a zero byte.
+        for name in (member.filename, member.orig_filename):
+            parts = name.replace("\\", "/").split("/")
+            if name.startswith(("/", "\\")) or ".." in parts or ":" in name or "\0" in name:
+                raise refused_archive(
+                    "archive-path-escapes", "The archive holds a member whose path leads out of its folder."
+                )
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise refused_archive("archive-link", "The archive holds a link or a device instead of a file.")
+        total += member.file_size
+        if member.file_size > HIGHEST_RATIO * max(member.compress_size, 1024):
+            raise refused_archive(
+                "archive-bomb", "A member of the archive would grow more than a hundredfold when unpacked."
+            )
+    if total > MOST_BYTES:
+        raise refused_archive("archive-too-large", f"The archive would unpack to {total / 1e9:.1f} GB.")
+
+
+def find_members(archive: zipfile.ZipFile, names: Iterable[str]) -> dict[str, zipfile.ZipInfo]:
+    """The members with these base names, wherever in the archive; each must be there exactly once."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for name in names:
+        matches = [
+            member
+            for member in archive.infolist()
+            if PurePosixPath(member.filename).name == name
+            and not member.is_dir()
+            and "__MACOSX" not in PurePosixPath(member.filename).parts
+        ]
+        if len(matches) != 1:
+            what = "does not hold" if not matches else "holds more than one"
+            raise refused_archive("archive-member-missing", f"The archive {what} {name}.")
+        found[name] = matches[0]
+    return found
+
+
+def unpack(
+    path: Path,
+    names: Iterable[str],
+    folder: Path,
+    password: bytes | None = None,
+    events: Events | None = None,
+) -> dict[str, Path]:
+    """Unpack the members of these base names into ``folder`` (which exists and is the caller's own).
+
+    Returns name -> path. Raises ``InputRefused``: ``archive-broken``, ``archive-path-escapes``,
+    ``archive-link``, ``archive-bomb``, ``archive-too-large``, ``archive-member-missing``,
+    ``archive-password``. Cancelling leaves what is in ``folder`` to the caller, who made it.
+    """
+    events = events or Events()
+    written: dict[str, Path] = {}
+    with path.open("rb") as file, open_zip(file) as archive:
+        inspect(archive)
+        members = find_members(archive, names)
+        total = sum(member.file_size for member in members.values())
+        with events.stage("unpack", total) as progress:
+            for name, member in members.items():
+                target = folder / name
+                with target.open("xb") as out:
+                    left = member.file_size
+                    for chunk in _contents(archive, file, member, password):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise refused_archive("archive-bomb", "A member is larger than the archive says.")
+                        out.write(chunk)
+                        progress.advance(len(chunk))
+                if left:
+                    raise refused_archive(
+                        "archive-broken", "A member of the archive is shorter than it says."
+                    )
+                written[name] = target
+    return written
+
+
+def _contents(
+    archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo, password: bytes | None
+) -> Iterator[bytes]:
+    if member.flag_bits & _STRONG:
+        raise refused_archive(
+            "archive-cipher", "The archive uses a cipher that only its maker's program opens."
+        )
+    if member.flag_bits & _ENCRYPTED and password is None:
+        raise _wrong_password()
+    if member.compress_type == _AES_METHOD:
+        yield from _aes_contents(file, member, password or b"")
+        return
+    # The password check of the older cipher is one byte: 1 wrong password in 256 passes it and ends in
+    # noise, which then fails as damaged data.
+    damaged = _wrong_password() if member.flag_bits & _ENCRYPTED else _damaged()
+    try:
+        opened = archive.open(member, pwd=password if member.flag_bits & _ENCRYPTED else None)
+    except (RuntimeError, *_BROKEN) as error:
+        raise damaged from error
+    with opened:
+        while True:
+            try:
+                chunk = opened.read(_CHUNK)
+            except _BROKEN as error:
+                raise damaged from error
+            if not chunk:
+                return
+            yield chunk
+
+
+def _aes_contents(file: BinaryIO, member: zipfile.ZipInfo, password: bytes) -> Iterator[bytes]:
+    """Decrypt a member after the AE-1/AE-2 layout: salt, 2 check bytes, data, 10 bytes of authentication."""
+    from . import aes
+
+    strength, method = _aes_field(member.extra)
+    salt_bytes = aes.STRENGTHS[strength][1]
+    file.seek(member.header_offset)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"PK\3\4":
+        raise _damaged()
+    name_bytes, extra_bytes = struct.unpack("<HH", head[26:30])
+    file.seek(name_bytes + extra_bytes, 1)
+    salt, check = file.read(salt_bytes), file.read(2)
+    left = member.compress_size - salt_bytes - 2 - aes.CODE_BYTES
+    if left < 0 or len(check) < 2:
+        raise _damaged()
+    try:
+        decryptor = aes.ZipDecryptor(password, strength, salt, check)
+    except ValueError as error:
+        raise _wrong_password() from error
+    inflate = zlib.decompressobj(-15) if method == zipfile.ZIP_DEFLATED else None
+    while left:
+        data = file.read(min(left, _CHUNK))
+        if not data:
+            raise _damaged()
+        left -= len(data)
+        plain = decryptor.decrypt(data)
+        if inflate is None:
+            yield plain
+            continue
+        while plain:
+            try:
+                yield inflate.decompress(plain, _CHUNK)
+            except zlib.error as error:
+                raise _damaged() from error
+            plain = inflate.unconsumed_tail
+    if inflate is not None:
+        yield inflate.flush()
+    if not decryptor.authentic(file.read(aes.CODE_BYTES)):
+        raise _damaged()
+
+
+def _aes_field(extra: bytes) -> tuple[int, int]:
+    """Strength (1 to 3) and the real compression method from the AES field of a member."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        if kind == _AES_FIELD and length == 7 and len(extra) >= 11:
+            strength, method = struct.unpack("<BH", extra[8:11])
+            if strength in (1, 2, 3) and method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                return strength, method
+        extra = extra[4 + length :]
+    raise _damaged()
+
+
+def _damaged() -> InputRefused:
+    return refused_archive("archive-broken", "A member of the archive is damaged and cannot be read back.")
+
+
+def _wrong_password() -> InputRefused:
+    return refused_archive(
+        "archive-password",
+        "The archive's password is not the one given.",
+        "Give the password that its source states: batnet models import FILE --password PASSWORD",
+    )

@@ -1,0 +1,361 @@
+"""From a file of weights that anybody wrote to a model in the user's folder, without running any of it.
+
+Takes a state dict, a pickled module or a pickled DataParallel of torch, a training checkpoint that holds
+one, a safetensors file, or the published archive. Keys and shapes are compared with those of the two
+networks, from the file's table of contents, before its numbers are read. Needs numpy, not torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import InputRefused, UsageError
+from ..events import Events
+from .architectures import ARCHITECTURES, Differences, differences, is_counter, recognise
+from .archive import open_zip, unpack
+from .checkpoints import open_checkpoint, state_dicts
+from .registry import ModelEntry, Registry, load_registry, make_entry, parse_description
+from .store import StoredModel, check_name, description_path, description_text, models_folder, stored_models
+from .weights import (
+    Arrays,
+    cannot_write,
+    file_sha256,
+    first_unusable,
+    is_safetensors,
+    read_limited,
+    read_safetensors,
+    sha256_of,
+    unreadable,
+    working_folder,
+    write_safetensors,
+    write_whole,
+)
+
+#: Words that wrappers put before every key (DataParallel, torch.compile, a training loop's attribute).
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of one network, checked: complete, of the right shapes, finite."""
+
+    architecture: str
+    stage: str
+    width: int
+    arrays: Arrays
+    source_sha256: str
+    filled_in: tuple[str, ...] = ()
+
+
+def read_weights(path: Path, stage: str | None = None, events: Events | None = None) -> Weights:
+    """Read and check a file of weights (not an archive of several).
+
+    Raises ``InputRefused``: ``file-missing``, ``checkpoint-unreadable``, ``checkpoint-too-large``,
+    ``checkpoint-runs-code``, ``not-this-network``, ``weights-differ`` (names tensors missing, superfluous or
+    of another shape), ``weights-not-finite``, ``wrong-stage`` where ``stage`` is given and is another.
+    """
+    events = events or Events()
+    with events.stage("read weights"):
+        try:
+            with path.open("rb") as file:
+                head = file.read(64)
+            digest = file_sha256(path)
+        except OSError as error:
+            raise unreadable(path) from error
+        events.check()
+        if is_safetensors(head):
+            arrays = read_safetensors(read_limited(path))
+            architecture, width, chosen = _choose([_unwrapped(arrays)], lambda value: value.shape)
+            _check_stage(path, architecture, stage)
+            tensors = dict(chosen)
+        else:
+            with open_checkpoint(path) as checkpoint:
+                found = [_unwrapped(state) for state in state_dicts(checkpoint.root)]
+                architecture, width, chosen_refs = _choose(found, lambda ref: ref.shape)
+                _check_stage(path, architecture, stage)
+                tensors = {}
+                for key, ref in chosen_refs.items():
+                    events.check()
+                    tensors[key] = checkpoint.array(ref)
+    filled = _fill_counters(tensors, architecture, width)
+    complaint = first_unusable(tensors)
+    if complaint:
+        raise InputRefused(
+            "weights-not-finite",
+            f"{path.name} cannot be used: {complaint}.",
+            "Finite numbers in every tensor are wanted.",
+            "Take an earlier checkpoint of the training, or get the file again from its source.",
+        )
+    return Weights(architecture, ARCHITECTURES[architecture].stage, width, tensors, digest, filled)
+
+
+def import_file(
+    path: Path,
+    name: str | None = None,
+    stage: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+    password: str | None = None,
+    replace_existing: bool = False,
+    folder: Path | None = None,
+    events: Events | None = None,
+) -> list[StoredModel]:
+    """Store a file of weights as a model, or both models of the published archive; returns what is stored.
+
+    ``fields`` (title, licence, trained_on, ...) describe it and go before what the registry or a description
+    beside the file says. Importing the same weights under the same name again changes nothing. Raises as
+    ``read_weights`` and ``archive.unpack``; ``UsageError`` for a name that cannot be used;
+    ``OutputRefused`` where the folder of models cannot be written.
+    """
+    events = events or Events()
+    registry = load_registry()
+    folder = folder or models_folder()
+    if _is_archive(path):
+        return _import_archive(path, name, fields or {}, password, replace_existing, folder, registry, events)
+    described = description_path(path)
+    base = parse_description(described) if described.is_file() else None
+    name = name or (base.name if base else _name_from(path))
+    check_name(name, registry)
+    weights = read_weights(path, stage, events)
+    entry = _describe(name, weights, path.name, registry.models.get(name) or base, fields or {})
+    return [store_weights(weights, entry, folder, replace_existing, events)]
+
+
+def store_weights(
+    weights: Weights,
+    entry: ModelEntry,
+    folder: Path,
+    replace_existing: bool = False,
+    events: Events | None = None,
+) -> StoredModel:
+    """Write checked weights and their description into the folder of models."""
+    events = events or Events()
+    with events.stage("store model"), working_folder(folder) as working:
+        events.check()
+        temporary = working / "model.safetensors"
+        digest = write_safetensors(temporary, weights.arrays)
+        entry = replace(entry, sha256=digest, shipped=None)
+        path = folder / f"{entry.name}-{digest[:8]}.safetensors"
+        others = [model for model in stored_models(folder) if model.entry.name == entry.name]
+        if any(model.path != path for model in others) and not replace_existing:
+            raise UsageError(
+                "model-name-taken",
+                f"A model {entry.name} with other weights is stored already.",
+                "One name stands for one file of weights, so that results can be traced.",
+                "Give another with --name NAME, or take the new weights for the name with --replace.",
+            )
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise cannot_write(path) from error
+        write_whole(description_path(path), description_text(entry))
+    for model in others:
+        if model.path != path:
+            description_path(model.path).unlink(missing_ok=True)
+            model.path.unlink(missing_ok=True)
+    return StoredModel(entry, path)
+
+
+def describe_model(path: Path, fields: Mapping[str, Any]) -> ModelEntry:
+    """Write the description beside a .safetensors file of weights (a trained or a demonstration model).
+
+    Stage, architecture, width and SHA-256 are read from the file; ``fields`` gives the rest: ``name``,
+    ``title``, ``licence``, ``source`` (a text, or an object with ``text`` and ``url``), ``trained_on``, and
+    if they apply ``demonstration``, ``calibrated``, ``operating_points``, ``patents``, ``notes``.
+    Raises ``InputRefused`` as ``read_weights``, ``UsageError`` naming a field that is wrong or missing.
+    """
+    data = read_limited(path)
+    if path.suffix != ".safetensors" or not is_safetensors(data[:64]):
+        raise InputRefused(
+            "not-safetensors",
+            f"{path.name} is not a .safetensors file.",
+            "Weights as .safetensors are wanted.",
+            "Save the state dict with safetensors.torch.save_file first.",
+        )
+    weights = read_weights(path)
+    if set(weights.filled_in):
+        raise InputRefused(
+            "weights-differ",
+            f"{path.name} lacks counters of its layers.",
+            "All tensors.",
+            "Save the state dict.",
+        )
+    known = {
+        "stage": weights.stage,
+        "architecture": weights.architecture,
+        "width": weights.width,
+        "sha256": sha256_of(data),
+    }
+    given = dict(fields)
+    if isinstance(given.get("source"), str):
+        given["source"] = {"text": given["source"]}
+    entry = make_entry({**given, **known})
+    write_whole(description_path(path), description_text(entry))
+    return entry
+
+
+# --- choosing among what a file holds
+
+
+def _unwrapped(state: Mapping[str, T]) -> dict[str, T]:
+    """The state dict without what a wrapper put before every key."""
+    found = dict(state)
+    for _ in range(4):
+        if recognise({key: getattr(value, "shape", ()) for key, value in found.items()}):
+            break
+        wrapper = next((w for w in _WRAPPERS if found and all(key.startswith(w) for key in found)), None)
+        if wrapper is None:
+            break
+        found = {key[len(wrapper) :]: value for key, value in found.items()}
+    return found
+
+
+def _choose(states: list[dict[str, T]], shape_of: Any) -> tuple[str, int, dict[str, T]]:
+    """The first state dict that is exactly one of the networks; else says what is wrong with the nearest."""
+    nearest: tuple[int, str, int, Differences] | None = None
+    for state in states:
+        shapes = {key: tuple(shape_of(value)) for key, value in state.items()}
+        known = recognise(shapes)
+        if known is None:
+            continue
+        architecture, width = known
+        found = differences(shapes, architecture.name, width)
+        # Batch normalisation before torch 0.4.1 did not count its batches; no result depends on the count.
+        missing = tuple(key for key in found.missing if not is_counter(key))
+        serious = Differences(missing, found.extra, found.wrong_shape)
+        if not serious:
+            return architecture.name, width, state
+        weight = len(serious.missing) + len(serious.extra) + len(serious.wrong_shape)
+        if nearest is None or weight < nearest[0]:
+            nearest = weight, architecture.name, width, serious
+    if nearest is None:
+        raise InputRefused(
+            "not-this-network",
+            "The file holds no weights of the two networks"
+            + (": it holds no tensors at all." if not any(states) else ", but of another one."),
+            "Weights of MG-ATSeg (MAMUNet) or CE-BATCls (CEBATCls) are wanted.",
+            "Check that the right file was chosen.",
+        )
+    _weight, name, width, serious = nearest
+    raise InputRefused(
+        "weights-differ",
+        f"The file is not a whole {name} of width {width}: {serious.in_words()}.",
+        "Exactly the tensors of the network are wanted, in their shapes.",
+        "Check which version of the network it was trained with.",
+    )
+
+
+def _check_stage(path: Path, architecture: str, stage: str | None) -> None:
+    found = ARCHITECTURES[architecture].stage
+    if stage not in (None, found):
+        raise InputRefused(
+            "wrong-stage",
+            f"{path.name} holds weights of the {found} stage ({architecture}).",
+            f"Weights of the {stage} stage are wanted.",
+            f"Choose the other file, or import it with --stage {found}.",
+        )
+
+
+def _fill_counters(arrays: Arrays, architecture: str, width: int) -> tuple[str, ...]:
+    wanted = differences({key: value.shape for key, value in arrays.items()}, architecture, width).missing
+    for key in wanted:
+        arrays[key] = np.zeros((), np.int64)
+    return wanted
+
+
+# --- descriptions
+
+
+def _name_from(path: Path) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60].strip("-")
+    return name or "imported"
+
+
+def _describe(
+    name: str, weights: Weights, file: str, base: ModelEntry | None, fields: Mapping[str, Any]
+) -> ModelEntry:
+    """The description of imported weights: what the user says, else what is known, else that it is not."""
+    if base is not None and (base.architecture, base.width) != (weights.architecture, weights.width):
+        raise InputRefused(
+            "weights-differ",
+            f"{file} is a {weights.architecture} of width {weights.width}.",
+            f"The name {name} stands for a {base.architecture} of width {base.width}.",
+            "Give it a name of its own with --name NAME.",
+        )
+    origin = f"imported from {file}, SHA-256 {weights.source_sha256}"
+    if base is not None:
+        known = base.as_dict()
+        known["source"]["text"] = f"{base.source.text}; {origin}"
+    else:
+        known = {
+            "title": f"Imported from {file}",
+            "licence": "not stated",
+            "source": {"text": origin},
+            "trained_on": "not stated",
+        }
+    network = {"stage": weights.stage, "architecture": weights.architecture, "width": weights.width}
+    given = {key: value for key, value in fields.items() if value is not None}
+    entry = make_entry({**known, **given, **network, "name": name, "sha256": None, "shipped": None})
+    if weights.filled_in:
+        note = f"{len(weights.filled_in)} counters of batches were absent (torch before 0.4.1) and set to 0."
+        entry = replace(entry, notes=f"{entry.notes} {note}".strip())
+    return entry
+
+
+# --- the published archive
+
+
+def _is_archive(path: Path) -> bool:
+    """A zip archive that holds files of weights, rather than being one."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return False
+            with open_zip(file) as archive:
+                names = archive.namelist()
+    except OSError as error:
+        raise unreadable(path) from error
+    return not any(name.endswith("data.pkl") for name in names)
+
+
+def _import_archive(
+    path: Path,
+    name: str | None,
+    fields: Mapping[str, Any],
+    password: str | None,
+    replace_existing: bool,
+    folder: Path,
+    registry: Registry,
+    events: Events,
+) -> list[StoredModel]:
+    if name is not None:
+        raise UsageError(
+            "name-for-archive",
+            f"{path.name} is an archive of several models.",
+            "Their names are those of the registry.",
+            "Leave --name out, or unpack the archive and import its files one by one.",
+        )
+    entries = [entry for entry in registry.models.values() if entry.source.member]
+    with working_folder(folder) as working:
+        secret = password or next((e.source.password for e in entries if e.source.password), None)
+        members = unpack(
+            path,
+            [str(entry.source.member) for entry in entries],
+            working,
+            secret.encode("utf-8") if secret else None,
+            events,
+        )
+        # All are checked before any is stored: a set is whole or not there.
+        ready = []
+        for entry in entries:
+            member = members[str(entry.source.member)]
+            weights = read_weights(member, entry.stage, events)
+            ready.append((weights, _describe(entry.name, weights, member.name, entry, fields)))
+        return [store_weights(weights, entry, folder, replace_existing, events) for weights, entry in ready]
