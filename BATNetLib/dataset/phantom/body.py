@@ -129,7 +129,7 @@ def _shell_muscles(canvas: Canvas, lean: np.ndarray, cage: np.ndarray) -> None:
         canvas.labels[flank] = MUSCLE
     if -62 < z < 45:
         # Trapezius: from the neck down to the shoulder, thinner towards its rim.
-        spread = float(np.interp(z, (-62, -25, 5, 45), (34, 92, 128, 128)))
+        spread = float(np.interp(z, (-62, -25, 5, 45), (34, 112, 140, 134)))
         bulk = strength * np.interp(z, (-62, -20, 45), (14, 20, 13)) * np.clip(1.25 - across / spread, 0, 1)
         canvas.paint(WHOLE, inside & (lean > -bulk - 1.5) & (y > 12) & (across > 12), MUSCLE, (FAT,))
     if z > 40:
@@ -187,6 +187,8 @@ def _shoulders(canvas: Canvas) -> None:
         arm = distance_to_rod(x[window], y[window], z, start, end, (0.0, 0.0))
         lobes = 1 + 0.06 * np.sin(np.arctan2(y[window] - start[1], x[window] - start[0]) * 3)
         canvas.paint(window, arm < 34 * strength * lobes, MUSCLE, (FAT,))
+        cap = distance_to_ellipsoid(x[window], y[window], z, (sign * 148, 20, 24), (36.0, 31.0, 46.0))
+        canvas.paint(window, cap * np.float32(1 / strength) < 0, MUSCLE, (FAT,))
         head = distance_to_ellipsoid(x[window], y[window], z, start, (23.0, 22.0, 23.0))
         shaft = np.minimum(arm - 11, head)
         canvas.paint(window, shaft < 0, CORTEX)
@@ -351,7 +353,7 @@ def _airway(canvas: Canvas) -> None:
         canvas.disc(0, y, wide, deep, AIRWAY)
         return
     spread = (z - 104) * 0.75
-    if spread < 34:
+    if spread < 24:
         for sign in SIDES:
             canvas.disc(sign * (5 + spread), 14 + spread * 0.1, 8.5, 8.5, GLAND, over=over)
             canvas.disc(sign * (5 + spread), 14 + spread * 0.1, 6.5, 6.5, AIRWAY)
