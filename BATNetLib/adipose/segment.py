@@ -95,7 +95,9 @@ def segment_adipose(
             ) from error
         finally:
             network.to("cpu")
-    return AdiposeResult(ct.with_array(mask), until, device_title(plan.device), plan.precision, list(plan.path))
+    return AdiposeResult(
+        ct.with_array(mask), until, device_title(plan.device), plan.precision, list(plan.path)
+    )
 
 
 def _pad(length: int) -> tuple[int, int]:

@@ -81,7 +81,9 @@ def attention(
         hook = module.register_forward_hook(keep)
         try:
             network.to(target := choose_device(device))
-            sides = [torch.from_numpy(s)[None].to(target).requires_grad_() for s in (patches.left, patches.right)]
+            sides = [
+                torch.from_numpy(s)[None].to(target).requires_grad_() for s in (patches.left, patches.right)
+            ]
             with torch.enable_grad():
                 case, _ = network(*sides)
                 (case[0, 1] - case[0, 0]).backward()

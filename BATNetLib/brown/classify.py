@@ -55,7 +55,8 @@ def classify(
         with torch.inference_mode(), torch.autocast(plan.device.type, torch.float16, enabled=plan.half):
             case, patch = network(left, right)
         # Softmax in float64: a probability near 0 or 1 must not depend on the device's rounding.
-        found.append(tuple(torch.softmax(x.double().cpu(), dim=-1)[0, ..., 1].numpy() for x in (case, patch)))
+        chances = [torch.softmax(x.double().cpu(), dim=-1)[0, ..., 1].numpy() for x in (case, patch)]
+        found.append((chances[0], chances[1]))
 
     with events.stage("classify", 1) as stage:
         try:

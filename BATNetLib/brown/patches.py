@@ -104,7 +104,7 @@ def patch_boxes(adipose: np.ndarray) -> tuple[Box, ...]:
     def box(*block: int) -> Box:
         lows = (cuts[axis][b] for axis, b in enumerate(block))
         highs = (cuts[axis][b + 1] for axis, b in enumerate(block))
-        return Box(tuple(lows), tuple(highs))  # type: ignore[arg-type]
+        return Box((next(lows), next(lows), next(lows)), (next(highs), next(highs), next(highs)))
 
     low = [box(s, r, c) for s, r, c in PAIR_BLOCKS]
     high = [box(s, r, BLOCKS[2] - 1 - c) for s, r, c in PAIR_BLOCKS]

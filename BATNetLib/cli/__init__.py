@@ -6,6 +6,7 @@ Only the standard library is imported until a command runs, so that ``--help`` a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -63,10 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(events: Events, error: BATNetError) -> int:
-    try:
+    with contextlib.suppress(OSError):
         events.error(error)
-    except OSError:
-        pass
     return error.exit_code
 
 

@@ -106,7 +106,8 @@ def examine() -> dict[str, Any]:
 
 def in_words(found: dict[str, Any]) -> str:
     lines = [
-        f"BATNet {found['batnet']}, Python {found['python']}, {found['system']}, {found['processors']} processors",
+        f"BATNet {found['batnet']}, Python {found['python']}",
+        f"{found['system']}, {found['processors']} processors",
         "",
         "Packages",
     ]
@@ -151,17 +152,17 @@ def _devices() -> list[dict[str, str]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from ..models import list_models
+    from ..models import catalogue
 
     return [
         {
-            "name": entry.name,
-            "title": entry.title,
-            "stage": entry.stage,
-            "installed": installed,
-            "demonstration": entry.demonstration,
+            "name": line.entry.name,
+            "title": line.entry.title,
+            "stage": line.entry.stage,
+            "installed": line.path is not None,
+            "demonstration": line.entry.demonstration,
         }
-        for entry, installed in list_models()
+        for line in catalogue()
     ]
 
 
