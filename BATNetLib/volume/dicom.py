@@ -14,7 +14,8 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from . import checks
 from .orient import Kind
-from .slices import Slice, read_planes, stack_slices
+from .pixels import read_planes
+from .slices import Slice, stack_slices
 
 #: Header elements that are read; names, birth dates and numbers of patients are not among them.
 _TAGS = [
@@ -23,6 +24,8 @@ _TAGS = [
     "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "RescaleSlope", "RescaleIntercept",
     "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SeriesNumber",
 ]  # fmt: skip
+
+_ENDINGS = {".dcm", ".ima"}
 
 _NO_CONTRAST = {"", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "W/O", "N/A", "0"}
 
@@ -69,7 +72,7 @@ def is_dicom_file(path: Path) -> bool:
             start = file.read(132)
     except OSError:
         return False
-    return start[128:] == b"DICM" or (path.suffix.lower() in {".dcm", ".ima"} and len(start) > 8)
+    return start[128:] == b"DICM" or (path.suffix.lower() in _ENDINGS and len(start) == 132)
 
 
 def list_series(path: str | Path, *, events: Events | None = None) -> list[Series]:
@@ -88,13 +91,22 @@ def list_series(path: str | Path, *, events: Events | None = None) -> list[Serie
         )
     groups: dict[str, list[Any]] = {}
     others = 0
-    for header in _headers(path, events):
+    damaged: list[str] = []
+    for file, header in _headers(path, events):
         if header is None:
+            damaged.append(file.name)
+        elif "Rows" not in header or "Columns" not in header:
             others += 1
         else:
             groups.setdefault(str(header.SeriesInstanceUID), []).append(header)
     if not groups:
-        raise _no_images(path, others)
+        raise _no_images(path, others, len(damaged))
+    if damaged:
+        events.warning(
+            "files-damaged",
+            f"{len(damaged)} DICOM files could not be read and were left out: {', '.join(damaged[:3])}"
+            f"{', ...' if len(damaged) > 3 else ''}.",
+        )
     found = []
     ordered = sorted(groups.items(), key=lambda item: (_integer(item[1][0].get("SeriesNumber")), item[0]))
     for number, (uid, headers) in enumerate(ordered, 1):
@@ -130,14 +142,14 @@ def read_series(
     if chosen.problem:
         raise InputRefused(
             "not-a-volume",
-            f"The {name} is no volume: {chosen.problem}.",
+            f"{name} is no volume: {chosen.problem}.",
             "A stack of parallel slices with positions is needed.",
             "Choose the reconstructed axial series.",
         )
     if kind == "ct" and chosen.modality != "CT":
         raise InputRefused(
             "not-ct",
-            f"The {name} is of modality {chosen.modality}.",
+            f"{name} is of modality {chosen.modality}.",
             "A CT is needed.",
             "Choose the CT series; other modalities are read as maps (for example as PET).",
         )
@@ -188,7 +200,7 @@ def read_series(
     if stack.uneven:
         events.warning(
             "gaps-resampled",
-            f"The slices of the {name} lie unevenly ({', '.join(f'{s:g}' for s in stack.spacings)} mm apart) "
+            f"The slices of {name} lie unevenly ({', '.join(f'{s:g}' for s in stack.spacings)} mm apart) "
             f"and were interpolated onto an even grid of {stack.step_mm:.4g} mm.",
         )
     files = () if stack.uneven else tuple(part.file for part in stack.slices)
@@ -215,7 +227,7 @@ def _choose(path: Path, series: str | int | None, kind: Kind, events: Events) ->
         mine = [s for s in found for header in s.instances if Path(str(header.filename)) == path]
         if mine:
             return mine[0]
-        raise _no_images(path, 1)
+        raise _no_images(path, 0, 1)
     usable = [s for s in found if not s.problem and (kind != "ct" or s.modality == "CT")]
     if len(usable) == 1:
         return usable[0]
@@ -234,34 +246,36 @@ def _listing(found: list[Series]) -> str:
     return f"{shown}{'; ...' if len(found) > 20 else ''}."
 
 
-def _headers(path: Path, events: Events) -> Iterator[Any]:
-    """Headers of image instances; None for each DICOM object that is no image."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
+def _headers(path: Path, events: Events) -> Iterator[tuple[Path, Any]]:
+    """DICOM files with their headers; None for a header that is cut off or damaged."""
+    pydicom = _pydicom()
     for file in _candidates(path):
         events.check()
         if not is_dicom_file(file):
+            if file.suffix.lower() in _ENDINGS:
+                yield file, None
             continue
         try:
-            with file.open("rb") as stream:
-                marked = stream.read(132)[128:] == b"DICM"
-            header = pydicom.dcmread(
-                file, stop_before_pixels=True, specific_tags=list(_TAGS), force=not marked
-            )
-        except (
-            InvalidDicomError,
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-        ):
-            continue
-        if "SeriesInstanceUID" not in header or "SOPInstanceUID" not in header:
-            continue
-        yield header if "Rows" in header and "Columns" in header else None
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
+            complete = "SeriesInstanceUID" in header and "SOPInstanceUID" in header
+            if "Image Storage" in header.SOPClassUID.name and not ("Rows" in header and "Columns" in header):
+                complete = False  # the header ends in its middle
+        except Exception:  # pydicom raises many kinds for damaged files; all mean the same here
+            complete = False
+        yield file, header if complete else None
+
+
+def _pydicom() -> Any:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise InputRefused(
+            "package-missing",
+            "The Python package pydicom is not installed.",
+            "It is needed to read DICOM files.",
+            "Install it with: python -m pip install 'pydicom>=3.0.2'.",
+        ) from error
+    return pydicom
 
 
 def _candidates(path: Path) -> Iterator[Path]:
@@ -276,11 +290,11 @@ def _candidates(path: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _no_images(path: Path, others: int) -> InputRefused:
+def _no_images(path: Path, others: int, damaged: int) -> InputRefused:
     if path.is_file():
         return InputRefused(
             "unreadable",
-            f"{path.name} holds no DICOM image.",
+            f"{path.name} holds no DICOM image that can be read.",
             "A DICOM image of the series is needed.",
             "Give the folder of the CT series.",
         )
@@ -292,7 +306,8 @@ def _no_images(path: Path, others: int) -> InputRefused:
     remedy = (
         f"Give the scan file itself, such as {scans[0]}." if scans else "Give the folder of the CT series."
     )
-    what = f"{others} DICOM objects, but no image" if others else "no DICOM image"
+    what = f"{others} DICOM objects that are no images" if others else "no DICOM image"
+    what += f" and {damaged} DICOM files that cannot be read" if damaged else ""
     return InputRefused(
         "no-images",
         f"The folder {path.name} holds {what}.",

@@ -20,6 +20,8 @@ Axes = Literal["zyx", "header"]
 #: Endings that are read, as told to the user.
 FORMATS = ".nii, .nii.gz, .nrrd, .seg.nrrd, .mha, .mhd, or a DICOM folder"
 
+_STAGES = {"ct": "Reading the scan", "mask": "Reading a mask", "map": "Reading a map"}
+
 #: File names of the published case folders (image, lungs, fat, brown fat).
 _CASE_IMAGE = "image.nii.gz"
 _CASE_MASKS = ("lobe.nii.gz", "fat_mask.nii.gz", "brown_fat_mask.nii.gz")
@@ -111,7 +113,8 @@ def read_volume(
             )
         else:
             name = path.name
-            volume = reader(path, axes, kind, accept_tilt, max_voxels, events)
+            with events.stage(_STAGES[kind]):
+                volume = reader(path, axes, kind, accept_tilt, max_voxels, events)
     except PermissionError as error:
         raise InputRefused(
             "no-permission",
@@ -193,7 +196,7 @@ def _read_nifti(
     case_folder = axes is None and _in_case_folder(path) and _is_identity(nifti.RAS_TO_LPS @ head["affine"])
     axes = "zyx" if case_folder else axes
     _require_oriented(path.name, head["oriented"], head["affine"], axes)
-    array = nifti.read_voxels(image, head["shape"], path.name)
+    array = nifti.read_voxels(image, path, head["shape"], events)
     facts = _facts("nifti", axes, head["dtype"], head["shape"])
     if axes == "zyx":
         facts["layout"] = "case-folder" if case_folder else None
@@ -285,7 +288,7 @@ def _require_oriented(name: str, oriented: bool, affine: np.ndarray, axes: Axes 
     An identity affine is what programs write that do not know where the voxels are, so it counts as
     saying nothing, in LPS (ITK) as well as in RAS (NIfTI) terms.
     """
-    if axes is not None:
+    if axes == "zyx" or (axes == "header" and oriented):
         return
     if oriented and not _is_identity(affine) and not _is_identity(nifti.RAS_TO_LPS @ affine):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_header(path: Path, max_voxels: int) -> dict[str, Any]:
     checks.require_size(shape, max_voxels, name)
     if header.data_bytes is not None:
         checks.require_bytes(
-            int(np.prod(shape)) * header.voxel_bytes, header.data_bytes, header.compressed, name
+            math.prod(shape) * header.voxel_bytes, header.data_bytes, header.compressed, name
         )
     if header.spacing is not None:
         checks.require_spacing(header.spacing[:3], name)

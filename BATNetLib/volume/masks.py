@@ -33,7 +33,12 @@ def read_mask(
     """
     # The grid of the CT decides whether the mask lies right, so a header like the CT's own is good enough.
     axes: Axes = "zyx" if (ct.facts or {}).get("axes") == "zyx" else "header"
-    volume = read_volume(path, axes=axes, kind="mask", max_voxels=max_voxels, events=events)
+    tilted = ((ct.facts or {}).get("resampled") or {}).get("reason") == "gantry-tilt"
+    volume = read_volume(
+        path, axes=axes, kind="mask", accept_tilt=tilted, max_voxels=max_voxels, events=events
+    )
+    if not ct.grid.same_place(volume.grid) and Path(path).name.lower().endswith(".seg.nrrd"):
+        volume = _placed(volume, ct) or volume
     ct.require_same_grid(volume, name)
     array = volume.array
     low, high = int(array.min()), int(array.max())
@@ -58,3 +63,23 @@ def read_mask(
             f"Give the {name} of this CT, or leave it out.",
         )
     return Volume(array.astype(np.uint8, copy=False), ct.grid, ct.source, volume.facts)
+
+
+def _placed(mask: Volume, ct: Volume) -> Volume | None:
+    """A cropped segmentation of 3D Slicer laid into the CT's grid, voxel on voxel; None where its voxels
+    are not the CT's or marked ones lie outside the CT."""
+    steps = np.abs(mask.grid.affine[:3, :3] - ct.grid.affine[:3, :3]) * np.array(mask.grid.shape)
+    offset = np.linalg.solve(ct.grid.affine, mask.grid.affine[:, 3])[:3]
+    if steps.max() > 0.01 or np.abs(offset - np.rint(offset)).max() > 0.01:
+        return None
+    first = np.rint(offset).astype(int)
+    low = np.maximum(first, 0)
+    high = np.minimum(first + mask.grid.shape, ct.grid.shape)
+    if (high <= low).any():
+        return None
+    inside = tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))
+    if np.count_nonzero(mask.array) != np.count_nonzero(mask.array[inside]):
+        return None
+    array = np.zeros(ct.grid.shape, mask.array.dtype)
+    array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = mask.array[inside]
+    return Volume(array, ct.grid, ct.source, mask.facts)

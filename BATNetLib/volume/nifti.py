@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,20 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputRefused
+from ..events import Events
 from . import checks
+from .orient import axis_order
 from .values import apply_scale
 
 #: NIfTI and nibabel speak RAS, this library LPS.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_PIECE = 1 << 22
+
+#: What follows the voxels is read to its end for the checksum, but not for ever.
+_MOST_TRAILING_PIECES = 16
+
+_HEADER_ERRORS = (EOFError, OSError, zlib.error, ValueError, OverflowError, TypeError, KeyError)
 
 
 def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
@@ -29,10 +39,8 @@ def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
     _require_gzip_as_named(path)
     try:
         image: Any = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
+    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, *_HEADER_ERRORS) as error:
         raise refuse_damaged(name) from error
-    except (EOFError, OSError, zlib.error, ValueError, OverflowError) as error:
-        raise refuse_truncated(name) from error
     if not isinstance(image, nib.Nifti1Image):
         raise refuse_damaged(name)
     header = image.header
@@ -40,28 +48,67 @@ def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
     checks.require_scalar(dtype, name)
     shape = checks.squeeze_shape(image.shape, name)
     checks.require_size(shape, max_voxels, name)
-    held = path.stat().st_size - (0 if path.suffix == ".gz" else int(header["vox_offset"]))
-    checks.require_bytes(int(np.prod(shape)) * dtype.itemsize, held, path.suffix == ".gz", name)
-    checks.require_spacing([abs(float(s)) for s in header["pixdim"][1:4]], name)
+    packed = path.suffix.lower() == ".gz"
+    proxy: Any = image.dataobj
+    held = path.stat().st_size - (0 if packed else int(proxy.offset))
+    checks.require_bytes(math.prod(shape) * dtype.itemsize, held, packed, name)
+    checks.require_spacing(header["pixdim"][1:4].tolist(), name)
     oriented = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     affine = np.asarray(image.affine, float) if oriented else np.diag([*header["pixdim"][1:4].tolist(), 1.0])
     checks.require_affine(affine, name)
     if oriented:
+        _require_one_position(header, name)
         affine = RAS_TO_LPS @ affine
     return image, {"shape": shape, "affine": affine, "oriented": oriented, "dtype": dtype}
 
 
-def read_voxels(image: Any, shape: tuple[int, int, int], name: str) -> np.ndarray:
+def read_voxels(image: Any, path: Path, shape: tuple[int, int, int], events: Events) -> np.ndarray:
     """Voxels in file axes with the header's scaling applied; integers stay integers where that is exact."""
+    # nibabel moves offset and scaling from the header to the image when it opens a file.
+    slope, inter = float(image.dataobj.slope), float(image.dataobj.inter)
+    dtype = image.header.get_data_dtype()
+    raw = np.empty(math.prod(shape), dtype)
     try:
-        raw = image.dataobj.get_unscaled()
-    except (EOFError, OSError, zlib.error, ValueError) as error:
-        raise refuse_truncated(name) from error
-    raw = np.asarray(raw).reshape(shape, order="F")
-    if not raw.dtype.isnative:
-        raw = raw.byteswap(inplace=raw.flags.writeable).view(raw.dtype.newbyteorder("="))
-    slope, inter = image.dataobj.slope, image.dataobj.inter
-    return apply_scale(raw, float(slope), float(inter), name)
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            file.seek(int(image.dataobj.offset))
+            _fill(file, memoryview(raw.data).cast("B"), path.name, events)
+            # The checksum of a gzip file is compared at its end only.
+            for _ in range(_MOST_TRAILING_PIECES):
+                if not file.read(_PIECE):
+                    break
+    except (EOFError, OSError, zlib.error) as error:
+        raise refuse_truncated(path.name) from error
+    if not dtype.isnative:
+        raw = raw.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return apply_scale(raw.reshape(shape, order="F"), slope, inter, path.name)
+
+
+def _fill(file: Any, wanted: memoryview, name: str, events: Events) -> None:
+    done = 0
+    while done < len(wanted):
+        events.check()
+        count = file.readinto(wanted[done : done + _PIECE])
+        if not count:
+            raise refuse_truncated(name)
+        done += count
+
+
+def _require_one_position(header: Any, name: str) -> None:
+    """Refuse a header whose two ways to give the position (sform, qform) name different axes.
+
+    Programs differ in which one they believe, so left and right would depend on the program.
+    """
+    if int(header["sform_code"]) <= 0 or int(header["qform_code"]) <= 0:
+        return
+    sform, qform = header.get_sform(), header.get_qform()
+    checks.require_affine(sform, name)
+    if not np.isfinite(qform).all() or axis_order(sform)[:2] != axis_order(qform)[:2]:
+        raise InputRefused(
+            "position-contradicts",
+            f"The header of {name} holds two positions (sform and qform) with different axes.",
+            "Both must say how the voxels lie in the patient, and say the same.",
+            "Export the scan again from its DICOM files.",
+        )
 
 
 def _require_gzip_as_named(path: Path) -> None:

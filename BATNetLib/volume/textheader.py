@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,12 @@ _BYTES = {
     "float": 4, "double": 8,
     "met_char": 1, "met_uchar": 1, "met_short": 2, "met_ushort": 2, "met_int": 4, "met_uint": 4,
     "met_long": 4, "met_ulong": 4, "met_long_long": 8, "met_ulong_long": 8, "met_float": 4, "met_double": 8,
+}  # fmt: skip
+
+
+#: Spaces of NRRD that name the patient's directions.
+_SPACES = {
+    "left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las",
 }  # fmt: skip
 
 
@@ -65,13 +72,13 @@ def read_nrrd(path: Path) -> TextHeader:
     spatial = [i for i, vector in enumerate(vectors) if vector is not None]
     components = 1
     if vectors and len(spatial) < len(sizes):
-        components = int(np.prod([n for i, n in enumerate(sizes) if i not in spatial]))
+        components = math.prod(n for i, n in enumerate(sizes) if i not in spatial)
         sizes = tuple(n for i, n in enumerate(sizes) if i in spatial)
     elif kinds and any(
         k.lower() in {"rgb-color", "rgba-color", "vector", "list", "3-color", "4-color"} for k in kinds
     ):
-        components = int(
-            np.prod([n for n, k in zip(sizes, kinds, strict=False) if k.lower() not in {"domain", "space"}])
+        components = math.prod(
+            n for n, k in zip(sizes, kinds, strict=False) if k.lower() not in {"domain", "space"}
         )
     spacing: tuple[float, ...] | None = None
     if vectors:
@@ -85,7 +92,7 @@ def read_nrrd(path: Path) -> TextHeader:
         voxel_bytes=voxel_bytes,
         components=components,
         spacing=spacing,
-        oriented=bool(vectors) and ("space" in fields or "space dimension" in fields),
+        oriented=bool(vectors) and fields.get("space", "").lower() in _SPACES,
         compressed=fields.get("encoding", "raw").lower() not in {"raw"},
         data_bytes=None if detached else path.stat().st_size - len(head),
     )
