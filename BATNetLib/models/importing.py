@@ -8,7 +8,7 @@ networks, from the file's table of contents, before its numbers are read. Needs 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from ..events import Events
 from .architectures import ARCHITECTURES, Differences, differences, is_counter, recognise
 from .archive import open_zip, unpack
 from .checkpoints import open_checkpoint, state_dicts
-from .registry import ModelEntry, Registry, load_registry, make_entry, parse_description
+from .registry import ModelEntry, load_registry, make_entry, parse_description
 from .store import StoredModel, check_name, description_path, description_text, models_folder, stored_models
 from .weights import (
     Arrays,
@@ -118,7 +118,15 @@ def import_file(
     registry = load_registry()
     folder = folder or models_folder()
     if _is_archive(path):
-        return _import_archive(path, name, fields or {}, password, replace_existing, folder, registry, events)
+        if name is not None:
+            raise UsageError(
+                "name-for-archive",
+                f"{path.name} is an archive of several models.",
+                "Their names are those of the registry.",
+                "Leave --name out, or unpack the archive and import its files one by one.",
+            )
+        entries = [entry for entry in registry.models.values() if entry.source.member]
+        return import_archive(path, entries, fields or {}, password, replace_existing, folder, events)
     described = description_path(path)
     base = parse_description(described) if described.is_file() else None
     name = name or (base.name if base else _name_from(path))
@@ -279,7 +287,12 @@ def _name_from(path: Path) -> str:
 
 
 def _describe(
-    name: str, weights: Weights, file: str, base: ModelEntry | None, fields: Mapping[str, Any]
+    name: str,
+    weights: Weights,
+    file: str,
+    base: ModelEntry | None,
+    fields: Mapping[str, Any],
+    origin: str = "",
 ) -> ModelEntry:
     """The description of imported weights: what the user says, else what is known, else that it is not."""
     if base is not None and (base.architecture, base.width) != (weights.architecture, weights.width):
@@ -289,7 +302,7 @@ def _describe(
             f"The name {name} stands for a {base.architecture} of width {base.width}.",
             "Give it a name of its own with --name NAME.",
         )
-    origin = f"imported from {file}, SHA-256 {weights.source_sha256}"
+    origin = ", ".join(filter(None, [origin, f"imported from {file}, SHA-256 {weights.source_sha256}"]))
     if base is not None:
         known = base.as_dict()
         known["source"]["text"] = f"{base.source.text}; {origin}"
@@ -325,37 +338,27 @@ def _is_archive(path: Path) -> bool:
     return not any(name.endswith("data.pkl") for name in names)
 
 
-def _import_archive(
+def import_archive(
     path: Path,
-    name: str | None,
+    entries: Sequence[ModelEntry],
     fields: Mapping[str, Any],
     password: str | None,
     replace_existing: bool,
     folder: Path,
-    registry: Registry,
     events: Events,
+    origin: str = "",
 ) -> list[StoredModel]:
-    if name is not None:
-        raise UsageError(
-            "name-for-archive",
-            f"{path.name} is an archive of several models.",
-            "Their names are those of the registry.",
-            "Leave --name out, or unpack the archive and import its files one by one.",
-        )
-    entries = [entry for entry in registry.models.values() if entry.source.member]
+    """Store the models of ``entries`` from an archive that holds each under its ``source.member``.
+
+    ``password``: the one of the registry when None. All are checked before any is stored.
+    """
+    secret = password or next((e.source.password for e in entries if e.source.password), None)
     with working_folder(folder) as working:
-        secret = password or next((e.source.password for e in entries if e.source.password), None)
-        members = unpack(
-            path,
-            [str(entry.source.member) for entry in entries],
-            working,
-            secret.encode("utf-8") if secret else None,
-            events,
-        )
-        # All are checked before any is stored: a set is whole or not there.
+        names = [str(entry.source.member) for entry in entries]
+        members = unpack(path, names, working, secret.encode("utf-8") if secret else None, events)
         ready = []
         for entry in entries:
             member = members[str(entry.source.member)]
             weights = read_weights(member, entry.stage, events)
-            ready.append((weights, _describe(entry.name, weights, member.name, entry, fields)))
+            ready.append((weights, _describe(entry.name, weights, member.name, entry, fields, origin)))
         return [store_weights(weights, entry, folder, replace_existing, events) for weights, entry in ready]

@@ -109,5 +109,6 @@ def refuse_code(named: Global) -> None:
         "checkpoint-runs-code",
         f"The file asks to use {shown}, which has no place in a file of weights. Nothing of it was run.",
         "A file that holds tensors and names only is wanted.",
-        "Do not open this file with other programs. Get the weights again from their source.",
+        "Do not open this file with other programs. Get the weights from their source; of a training of your "
+        "own, save the state dict alone (torch.save(network.state_dict(), ...)).",
     )

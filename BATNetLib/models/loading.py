@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..device import require_torch
 from ..errors import InputRefused, NoModel, UsageError
 from ..events import Events
 from .architectures import STAGES
@@ -142,15 +143,9 @@ def _load(model: StoredModel, stage: str, events: Events) -> LoadedModel:
 
 
 def _filled(architecture: str, width: int, arrays: dict[str, Any]) -> torch.nn.Module:
-    try:
-        import torch
-    except ImportError as error:
-        raise NoModel(
-            "torch-missing",
-            "torch, the library that runs networks, is not installed.",
-            "It is needed to run a network, and for nothing else.",
-            "Install it with: python -m pip install 'torch>=2.10'",
-        ) from error
+    require_torch()
+    import torch
+
     # Without numbers of its own the network need not draw 30 million random ones first.
     with torch.device("meta"):
         network = build_network(architecture, width)

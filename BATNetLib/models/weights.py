@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputRefused, OutputRefused
+from ..workfiles import _registered, whole_file
 from .architectures import Architecture, Shape, differences, is_counter, recognise
 from .inert import not_a_checkpoint, too_large
 
@@ -101,42 +102,35 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then rename it."""
+    """Write a file whole or not at all. Raises ``OutputRefused`` where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    except OSError as error:
-        raise cannot_write(path) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp keeps the file to its owner; models in a shared folder are read by others.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise cannot_write(path) from error
+    except (OutputRefused, OSError) as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
-    """A fresh folder beside the models that is gone afterwards, whatever happens."""
+    """A fresh folder beside the models that is gone afterwards, even when the run has to end at once."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=".work-", dir=parent, ignore_cleanup_errors=True)
+        made = Path(tempfile.mkdtemp(prefix=".work-", dir=parent))
     except OSError as error:
-        raise cannot_write(parent / "models") from error
-    with made as folder:
-        yield Path(folder)
+        raise cannot_write(parent / "models", error) from error
+    with _registered(made):
+        yield made
 
 
-def cannot_write(path: Path) -> OutputRefused:
+def cannot_write(path: Path, error: Exception | None = None) -> OutputRefused:
+    full = getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "code", None) == "disk-full"
     return OutputRefused(
-        "models-unwritable",
-        f"{path.name} cannot be written to the folder of models.",
+        "disk-full" if full else "models-unwritable",
+        f"The disk filled up while {path.name} was written."
+        if full
+        else f"{path.name} cannot be written to the folder of models.",
         "A folder with room, in which files can be made, is wanted.",
         "Free some room or set BATNET_HOME to another folder; 'batnet models where' names the one in use.",
     )
