@@ -29,7 +29,7 @@ def require_torch() -> None:
             "torch-missing",
             "PyTorch is not installed, so no network can run.",
             "PyTorch 2.10 or newer is needed for this step.",
-            "Install it (in Slicer: the PyTorch extension; elsewhere: pip install 'batnet[torch]').",
+            "Install it (in Slicer: the PyTorch extension; elsewhere: pip install torch).",
         ) from error
 
 

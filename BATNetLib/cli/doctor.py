@@ -33,17 +33,7 @@ PACKAGES = (
     ("monai", "training", False),
     ("lightning", "training", False),
 )
-EXTRAS = {
-    "torch": "torch",
-    "pydicom": "dicom",
-    "highdicom": "dicom",
-    "Pillow": "report",
-    "Jinja2": "report",
-    "tqdm": "progress",
-    "dask": "cluster",
-    "monai": "train",
-    "lightning": "train",
-}
+TORCH_HINT = " (in Slicer: the PyTorch extension)"
 
 
 def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
@@ -74,9 +64,7 @@ def examine() -> dict[str, Any]:
         {
             "what": p["name"],
             "needed": p["needed"],
-            "do": f"pip install 'batnet[{EXTRAS[p['name']]}]'"
-            if p["name"] in EXTRAS
-            else f"pip install {p['name']}",
+            "do": f"pip install {p['name']}" + (TORCH_HINT if p["name"] == "torch" else ""),
         }
         for p in packages
         if p["version"] is None
