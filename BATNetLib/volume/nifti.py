@@ -20,6 +20,7 @@ from .values import apply_scale
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _PIECE = 1 << 22
+_LONGEST_HEADER = 540  # NIfTI-2
 
 #: What follows the voxels is read to its end for the checksum, but not for ever.
 _MOST_TRAILING_PIECES = 16
@@ -36,9 +37,10 @@ def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
     import nibabel as nib
 
     name = path.name
-    _require_gzip_as_named(path)
+    _require_spacing_as_stored(_first_bytes(path), name)
     try:
-        image: Any = nib.load(path)
+        with nib.imageglobals.LoggingOutputSuppressor():
+            image: Any = nib.load(path)
     except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, *_HEADER_ERRORS) as error:
         raise refuse_damaged(name) from error
     if not isinstance(image, nib.Nifti1Image):
@@ -52,7 +54,6 @@ def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
     proxy: Any = image.dataobj
     held = path.stat().st_size - (0 if packed else int(proxy.offset))
     checks.require_bytes(math.prod(shape) * dtype.itemsize, held, packed, name)
-    checks.require_spacing(header["pixdim"][1:4].tolist(), name)
     oriented = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     affine = np.asarray(image.affine, float) if oriented else np.diag([*header["pixdim"][1:4].tolist(), 1.0])
     checks.require_affine(affine, name)
@@ -111,30 +112,44 @@ def _require_one_position(header: Any, name: str) -> None:
         )
 
 
-def _require_gzip_as_named(path: Path) -> None:
+def _first_bytes(path: Path) -> bytes:
+    """The start of the (unpacked) file; refuses one whose name and compression disagree."""
     with path.open("rb") as file:
-        start = file.read(2)
-    named = path.name.lower().endswith(".gz")
-    if named and start != b"\x1f\x8b":
+        start = file.read(_LONGEST_HEADER)
+    named, packed = path.suffix.lower() == ".gz", start.startswith(b"\x1f\x8b")
+    if named and not packed:
         raise InputRefused(
             "misnamed-gzip",
             f"{path.name} is named as a gzip file but is not compressed.",
             "The name must tell what the file is.",
             f"Rename it to {path.name[:-3]} if it is an uncompressed NIfTI; else copy or export it again.",
         )
-    if not named and start == b"\x1f\x8b":
+    if packed and not named:
         raise InputRefused(
             "misnamed-gzip",
             f"{path.name} is gzip-compressed but not named so.",
             "The name must tell what the file is.",
             f"Rename it to {path.name}.gz.",
         )
-    if named:
-        try:
-            with gzip.open(path, "rb") as file:
-                file.read(352)
-        except (EOFError, OSError, zlib.error) as error:
-            raise refuse_truncated(path.name) from error
+    if not packed:
+        return start
+    try:
+        with gzip.open(path, "rb") as unpacked:
+            return unpacked.read(_LONGEST_HEADER)
+    except (EOFError, OSError, zlib.error) as error:
+        raise refuse_truncated(path.name) from error
+
+
+def _require_spacing_as_stored(start: bytes, name: str) -> None:
+    """Judge the spacing as the file has it: nibabel would mend zero and negative values silently."""
+    import nibabel as nib
+
+    size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
+    kind, length = (nib.Nifti2Header, 540) if 540 in size else (nib.Nifti1Header, 348)
+    if not size & {348, 540} or len(start) < length:
+        raise refuse_damaged(name)
+    stored = kind(start[:length], check=False)
+    checks.require_spacing(np.asarray(stored["pixdim"][1:4], float).tolist(), name)
 
 
 def refuse_truncated(name: str) -> InputRefused:

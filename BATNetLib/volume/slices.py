@@ -12,7 +12,7 @@ from . import checks
 from .orient import MAX_SHEAR_DEGREES
 
 #: Slices count as evenly spaced when no distance is further than this from the median one.
-SPACING_TOLERANCE_MM = 0.01
+SPACING_TOLERANCE_MM = 0.02  # positions are often rounded to 0.01 mm
 SPACING_TOLERANCE = 0.01  # of the median distance; the larger of the two holds
 
 #: Direction cosines of slices of one stack may differ by rounding only.
@@ -153,9 +153,9 @@ def _spacing(
         return median, bool(odd.size), found
     shown = ", ".join(f"{along[i]:.2f} and {along[i + 1]:.2f}" for i in odd[:3])
     where = f"{shown}{', ...' if odd.size > 3 else ''}"
-    listed = ", ".join(f"{value:g} mm ({count} times)" for value, count in counts.most_common(6))
+    listed = ", ".join(f"{value:g} mm ({count} of {distances.size})" for value, count in counts.most_common(6))
     missing = int(sum(max(round(float(d) / median) - 1, 0) for d in distances[odd]))
-    lost = f" About {missing} slices seem to be missing." if missing else ""
+    lost = f" Missing slices, as it seems: {missing}." if missing else ""
     raise InputRefused(
         "slice-gaps",
         f"The slices of {name} lie unevenly: {listed}; {odd.size} distances are off the usual "
