@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,17 +25,24 @@ class Body:
     """The patient on the blocks of a coarse CT; one is made per CT and handed on.
 
     ``coarse``: the block means. ``mask``: bool, tissue of the largest body region and the air that it
-    encloses. ``tissue``: bool, blocks above -400 HU anywhere in the image, table included.
+    encloses. ``tissue``: bool, blocks above -400 HU anywhere in the image, table included. ``middle``:
+    column halfway between the body's outermost ones.
     """
 
     coarse: Coarse
     mask: np.ndarray
     tissue: np.ndarray
+    middle: float
 
     @property
     def air(self) -> np.ndarray:
         """bool, blocks of air inside the body: lungs, airways, bowel gas."""
         return self.mask & ~self.tissue
+
+    def cropped(self, box: tuple[slice, slice, slice]) -> Body:
+        """The part of the body in a box of blocks; only for looking, not for going back to voxels."""
+        coarse = replace(self.coarse, array=self.coarse.array[box])
+        return Body(coarse, self.mask[box], self.tissue[box], self.middle - box[2].start)
 
 
 def find_body(ct: Volume, coarse: Coarse | None = None) -> Body:
@@ -62,7 +69,8 @@ def find_body(ct: Volume, coarse: Coarse | None = None) -> Body:
     # goes on beyond that edge, and the second, finer opening drops what is left of it.
     region = tissue & morphology.dilate(region, spacing, THIN_MM)
     region = morphology.largest_component(morphology.opened(region, spacing, THIN_MM / 2))
-    return Body(coarse, morphology.fill_slices(region), tissue)
+    columns = np.nonzero(region.any(axis=(0, 1)))[0]
+    return Body(coarse, morphology.fill_slices(region), tissue, (columns[0] + columns[-1]) / 2.0)
 
 
 def body_mask(ct: Volume, body: Body | None = None) -> Volume:

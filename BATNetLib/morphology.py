@@ -24,21 +24,47 @@ def distance_to(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
     return np.maximum(sitk.GetArrayFromImage(signed), 0.0)
 
 
-def erode(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    return mask & (distance_to(~mask, spacing) > radius_mm)
-
-
 def dilate(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    return distance_to(mask, spacing) <= radius_mm
+    """Dilation by an octagon in the slice and a line across slices, for radii of a few voxels.
+
+    The radius is rounded to whole voxels: at least one within the slice, and across slices as many as
+    it holds. No distance map is needed, which makes it an order of magnitude faster.
+    """
+    out = mask.copy()
+    rows, columns = (max(1, round(radius_mm / s)) for s in spacing[1:])
+    for step in range(max(rows, columns)):
+        # Neighbours by edge and by corner in turn make an octagon.
+        before = out.copy()
+        if step < rows:
+            _spread(before, out, 1)
+        if step < columns:
+            _spread(before if step % 2 == 0 else out.copy(), out, 2)
+    for _ in range(int(radius_mm / spacing[0] + 1e-6)):
+        _spread(out.copy(), out, 0)
+    return out
+
+
+def erode(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
+    """Erosion by the shape of ``dilate``."""
+    return ~dilate(~mask, spacing, radius_mm)
+
+
+def _spread(mask: np.ndarray, out: np.ndarray, axis: int) -> None:
+    """Add to ``out`` the voxels before and after those of ``mask`` along ``axis``."""
+    ahead = [slice(None)] * 3
+    back = [slice(None)] * 3
+    ahead[axis], back[axis] = slice(1, None), slice(None, -1)
+    out[tuple(ahead)] |= mask[tuple(back)]
+    out[tuple(back)] |= mask[tuple(ahead)]
 
 
 def opened(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    """What remains of ``mask`` where a ball of ``radius_mm`` fits inside."""
+    """What remains of ``mask`` where the shape of ``dilate`` fits inside."""
     return mask & dilate(erode(mask, spacing, radius_mm), spacing, radius_mm)
 
 
 def closed(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    """``mask`` and the gaps into which no ball of ``radius_mm`` fits."""
+    """``mask`` and the gaps into which the shape of ``dilate`` does not fit."""
     return mask | erode(dilate(mask, spacing, radius_mm), spacing, radius_mm)
 
 
@@ -56,6 +82,16 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest 6-connected part; all False stays all False."""
     labels, sizes = components(mask)
     return mask if len(sizes) < 3 else labels == sizes.argmax()
+
+
+def box_around(mask: np.ndarray, spacing: Spacing, margin_mm: float) -> tuple[slice, slice, slice]:
+    """Slices of the box around a mask that is not empty, with a margin inside the array."""
+    sides = []
+    for axis, step in enumerate(spacing):
+        hit = np.nonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))[0]
+        more = int(np.ceil(margin_mm / step))
+        sides.append(slice(max(0, int(hit[0]) - more), min(mask.shape[axis], int(hit[-1]) + 1 + more)))
+    return sides[0], sides[1], sides[2]
 
 
 def drop_small(mask: np.ndarray, smallest_voxels: float) -> np.ndarray:
@@ -76,6 +112,12 @@ def slice_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, int(count)
 
 
+def means(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Mean of ``values`` in each part, by label; ``labels`` and ``sizes`` come from ``components``."""
+    sums = np.bincount(labels.ravel(), values.ravel(), minlength=len(sizes))
+    return sums / np.maximum(1, sizes)
+
+
 def fill_slices(mask: np.ndarray) -> np.ndarray:
     """Add to every axial slice what its mask encloses; gaps that reach the image's edge stay open."""
     labels, count = slice_components(~mask)
@@ -84,35 +126,3 @@ def fill_slices(mask: np.ndarray) -> np.ndarray:
         outside[edge.ravel()] = True
     outside[0] = False
     return ~outside[labels]
-
-
-def erode_voxels(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    """Erosion at full resolution, without a distance map: fast for radii of a few voxels.
-
-    At least one voxel within a slice; between slices only as many as the radius holds.
-    """
-    return ~dilate_voxels(~mask, spacing, radius_mm)
-
-
-def dilate_voxels(mask: np.ndarray, spacing: Spacing, radius_mm: float) -> np.ndarray:
-    """Dilation by an octagon in the slice and a line across slices; see ``erode_voxels``."""
-    out = mask.copy()
-    rows, columns = (max(1, round(radius_mm / s)) for s in spacing[1:])
-    for step in range(max(rows, columns)):
-        before = out.copy() if step % 2 == 0 else out  # cross and square in turn make an octagon
-        if step < rows:
-            _spread(before, out, 1)
-        if step < columns:
-            _spread(before if step % 2 == 0 else out.copy(), out, 2)
-    for _ in range(int(radius_mm / spacing[0])):
-        _spread(out.copy(), out, 0)
-    return out
-
-
-def _spread(mask: np.ndarray, out: np.ndarray, axis: int) -> None:
-    """Add to ``out`` the voxels before and after those of ``mask`` along ``axis``."""
-    ahead = [slice(None)] * 3
-    back = [slice(None)] * 3
-    ahead[axis], back[axis] = slice(1, None), slice(None, -1)
-    out[tuple(ahead)] |= mask[tuple(back)]
-    out[tuple(back)] |= mask[tuple(ahead)]

@@ -71,10 +71,10 @@ def adipose_by_threshold(
         inside = _inside(ct, body, reach)
         stage.advance()
         fat = (part >= low) & (part <= high)
-        fat &= morphology.erode_voxels(inside, spacing, BLUR_MM)
+        fat &= morphology.erode(inside, spacing, BLUR_MM)
         gas = inside & (part < GAS_HU)
         gas |= body.coarse.enlarge(_between_gas(body))[:reach]
-        fat &= ~morphology.dilate_voxels(gas, spacing, BLUR_MM)
+        fat &= ~morphology.dilate(gas, spacing, BLUR_MM)
         fat &= ~body.coarse.enlarge(_bone(body.coarse))[:reach]
         stage.advance()
         mask[:stop] = morphology.drop_small(fat[:stop], min_component_mm3 / (ct.voxel_ml * 1000.0))

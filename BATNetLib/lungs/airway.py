@@ -26,7 +26,9 @@ def find_airway(body: Body, deep_lung: np.ndarray) -> np.ndarray:
     sections of open air near the midline; from there the airway grows through air of ever stricter
     HU until the region stays small and out of the deep lung.
     """
-    trachea = _trachea(body, deep_lung)
+    # Below the middle of the lungs there is bowel gas, and no trachea.
+    lowest = int(np.median(np.nonzero(deep_lung.any(axis=(1, 2)))[0])) + 1
+    trachea = trachea_run(body, lowest)
     if not trachea.any():
         return trachea
     coarse = body.coarse
@@ -38,21 +40,21 @@ def find_airway(body: Body, deep_lung: np.ndarray) -> np.ndarray:
     return trachea
 
 
-def _trachea(body: Body, deep_lung: np.ndarray) -> np.ndarray:
-    """bool blocks of the longest run of trachea-like sections."""
+def trachea_run(body: Body, lowest: int | None = None) -> np.ndarray:
+    """bool blocks of the longest run of trachea-like sections, all False where there is none.
+
+    ``lowest``: first block slice that is not looked at, None to look at all.
+    """
     from scipy import ndimage
 
     coarse = body.coarse
     dz, dy, dx = coarse.spacing
-    lowest = int(np.median(np.nonzero(deep_lung.any(axis=(1, 2)))[0])) + 1
     air = body.air & (coarse.array < OPEN_AIR_HU)
-    air[lowest:] = False  # below the middle of the lungs there is bowel gas, and no trachea
+    air[len(air) if lowest is None else lowest :] = False
     labels, count = morphology.slice_components(air)
     if not count:
         return np.zeros_like(air)
     areas = np.bincount(labels.ravel()) * dy * dx
-    columns = np.nonzero(body.mask.any(axis=(0, 1)))[0]
-    middle = (columns[0] + columns[-1]) / 2.0
     keep = np.zeros(count + 1, bool)
     for label, place in enumerate(ndimage.find_objects(labels), start=1):
         rows, cols = place[1], place[2]
@@ -62,7 +64,7 @@ def _trachea(body: Body, deep_lung: np.ndarray) -> np.ndarray:
             TRACHEA_MM2[0] <= areas[label] <= TRACHEA_MM2[1]
             and max(height, width) <= 3.0 * min(height, width)
             and areas[label] >= 0.45 * height * width
-            and abs(centre - middle) * dx <= OFF_MIDLINE_MM
+            and abs(centre - body.middle) * dx <= OFF_MIDLINE_MM
         )
     runs, _ = morphology.components(keep[labels])
     longest, best = 0.0, 0

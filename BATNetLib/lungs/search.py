@@ -27,7 +27,11 @@ TISSUE_SHARE = 0.2
 #: A ball of this radius fits into the upper lobe of every adult, and not into the lung bases that a CT
 #: of the abdomen shows.
 ROOM_MM = 18.0
+#: No trachea is as wide as this on either side of its axis.
+AIRWAY_MM = 12.0
 SMALLEST_ML = 200.0
+#: The smaller lung has at least this share of the larger one; below it is a fragment or bowel.
+SMALLER_LUNG = 0.15
 #: A part of a lung that is cut off from the rest has at least this share above -950 HU ...
 FRAGMENT_SHARE = 0.5
 #: ... and lies no further than this from the rest.
@@ -59,89 +63,104 @@ def find_lungs(ct: Volume, events: Events | None = None, *, body: Body | None = 
 
 
 def coarse_lungs(body: Body) -> np.ndarray:
-    """uint8 blocks of the lungs, labels as in ``find_lungs``, on the blocks of ``body``."""
+    """uint8 blocks of the lungs, labels as in ``find_lungs``, on the blocks of ``body``.
+
+    Raises ``InputRefused`` ("no-lungs").
+    """
+    labels = np.zeros(body.mask.shape, np.uint8)
+    air = body.mask & (body.coarse.array < LUNG_HU)
+    if not air.any():
+        raise _no_lungs(0.0, 0.0)
+    box = morphology.box_around(air, body.coarse.spacing, 3.0 * VESSEL_MM)
+    labels[box] = _search(body.cropped(box), air[box])
+    return labels
+
+
+def _search(body: Body, air: np.ndarray) -> np.ndarray:
     coarse, spacing = body.coarse, body.coarse.spacing
-    air = body.mask & (coarse.array < LUNG_HU)
-    solid = morphology.closed(air, spacing, VESSEL_MM / 2)
-    depth = morphology.distance_to(~solid, spacing)
-    deep = _lung_like(depth > ROOM_MM * 0.6, coarse.array) & air
-    if not deep.any() or float(depth[deep].max()) < ROOM_MM:
-        raise _no_lungs(air, depth, body)
+    enclosed = float(np.count_nonzero(air)) * coarse.voxel_ml
+    depth = _depth(air, body)
+    like = _parts_of_texture(depth > GAS_DEPTH_MM, coarse.array, TISSUE_SHARE)
+    room = float(depth[like].max()) if like.any() else 0.0
+    if room < ROOM_MM:
+        raise _no_lungs(enclosed, room)
+    deep = like & (depth > AIRWAY_MM)
 
     airway = find_airway(body, deep)
-    airway_wall = morphology.dilate(airway, spacing, 1.2 * max(spacing[1:]))
-    air &= ~airway_wall
-    solid = morphology.closed(air, spacing, VESSEL_MM / 2) & body.mask
-    depth = morphology.distance_to(~solid, spacing)
-    gas = (depth > GAS_DEPTH_MM) & ~_lung_like(depth > GAS_DEPTH_MM, coarse.array)
-    markers = _markers(depth, body, gas)
-    labels = _flood(air, markers, body)
+    if airway.any():
+        # With its wall: blocks half in the wall would tie the lungs to each other and to the trachea.
+        airway = morphology.dilate(airway, spacing, max(spacing[1:]))
+        air = air & ~airway
+        depth = _depth(air, body)
+    inner = depth > GAS_DEPTH_MM
+    gas = inner & ~_parts_of_texture(inner, coarse.array, TISSUE_SHARE)
+    basins = _flood(air, depth, np.where(gas, _GAS, _markers(depth, gas, body.middle)))
     out = np.zeros(air.shape, np.uint8)
     for side in (RIGHT, LEFT):
-        lung = labels == side
-        if not lung.any():
-            continue
-        lung = morphology.closed(lung, spacing, VESSEL_MM)
-        lung = morphology.fill_slices(lung) & body.mask & ~airway_wall
-        out[lung & (out == 0)] = side
+        lung = basins == side
+        if lung.any():
+            lung = morphology.closed(_main_and_fragments(lung, body), spacing, VESSEL_MM)
+            lung = morphology.fill_slices(lung) & body.mask & ~airway
+            out[lung & (out == 0)] = side
     if np.count_nonzero(out) * coarse.voxel_ml < SMALLEST_ML:
-        raise _no_lungs(air, depth, body)
+        raise _no_lungs(enclosed, room)
     return out
 
 
 def name_sides(lungs: np.ndarray, body: Body) -> np.ndarray:
-    """uint8 blocks: which side each block of a bool lung mask belongs to (1 = right, 2 = left)."""
-    depth = morphology.distance_to(~lungs, body.coarse.spacing)
-    markers = _markers(depth, body, np.zeros(lungs.shape, bool))
-    return _flood(lungs, markers, body)
+    """uint8 blocks: the side of each block of a bool lung mask (1 = right, 2 = left)."""
+    labels = np.zeros(lungs.shape, np.uint8)
+    if lungs.any():
+        box = morphology.box_around(lungs, body.coarse.spacing, 0.0)
+        part = lungs[box]
+        depth = morphology.distance_to(~part, body.coarse.spacing)
+        markers = _markers(depth, np.zeros(part.shape, bool), body.middle - box[2].start)
+        labels[box] = _flood(part, depth, markers)
+    return labels
 
 
-def _lung_like(mask: np.ndarray, hu: np.ndarray) -> np.ndarray:
-    """The parts of ``mask`` that are lung by texture, not pure gas."""
-    from scipy import ndimage
+def _depth(air: np.ndarray, body: Body) -> np.ndarray:
+    """mm from each block of air, vessels in it closed, to the nearest block of something else."""
+    spacing = body.coarse.spacing
+    return morphology.distance_to(~(morphology.closed(air, spacing, VESSEL_MM / 2) & body.mask), spacing)
 
+
+def _parts_of_texture(mask: np.ndarray, hu: np.ndarray, share: float) -> np.ndarray:
+    """The connected parts of ``mask`` in which at least ``share`` of the blocks is more than gas."""
     labels, sizes = morphology.components(mask)
-    if len(sizes) < 2:
-        return mask
-    share = ndimage.mean(hu > GAS_HU, labels, np.arange(len(sizes)))
-    keep = np.nan_to_num(share) >= TISSUE_SHARE
+    keep = morphology.means(hu > GAS_HU, labels, sizes) >= share
     keep[0] = False
     return keep[labels]
 
 
-def _markers(depth: np.ndarray, body: Body, gas: np.ndarray) -> np.ndarray:
-    """uint8 blocks: where each lung certainly is (1, 2), and gas that is no lung (3).
+def _markers(depth: np.ndarray, gas: np.ndarray, middle: float) -> np.ndarray:
+    """uint8 blocks where each lung certainly is (1 = right, 2 = left).
 
-    ``depth``: mm to the nearest block outside the lungs. Lungs that touch fall apart when their rim is
-    taken off; the rim grows until there is a large part on each side.
+    ``depth``: mm to the nearest block outside the lungs. ``middle``: column of the body's middle. Lungs
+    that touch fall apart when their rim is taken off; the rim grows until there is a large part on each
+    side. A single lung stays in one part, whatever is taken off.
     """
-    best: np.ndarray | None = None
-    for radius in (0.0, 3.0, 5.0, 7.0, 9.0, 12.0, 15.0, 18.0):
-        markers, two_sided = _sides((depth > radius) & ~gas, body)
-        if best is None or two_sided:
-            best = markers
+    whole, two_sided = _sides((depth > 0) & ~gas, middle)
+    for rim in (3.0, 5.0, 7.0, 9.0, 12.0, 15.0, 18.0):
         if two_sided:
             break
-    assert best is not None
-    return np.where(gas, _GAS, best).astype(np.uint8)
+        markers, two_sided = _sides((depth > rim) & ~gas, middle)
+        if two_sided:
+            return markers
+    return whole
 
 
-def _sides(core: np.ndarray, body: Body) -> tuple[np.ndarray, bool]:
+def _sides(core: np.ndarray, middle: float) -> tuple[np.ndarray, bool]:
     """The parts of ``core`` named by side; True when there is a large part on each side."""
-    from scipy import ndimage
-
     labels, sizes = morphology.components(core)
     if len(sizes) < 2:
         return np.zeros(core.shape, np.uint8), False
-    columns = np.nonzero(body.mask.any(axis=(0, 1)))[0]
-    middle = (columns[0] + columns[-1]) / 2.0
-    centres = np.array(
-        [middle, *(c[2] for c in ndimage.center_of_mass(core, labels, np.arange(1, len(sizes))))]
-    )
+    columns = np.broadcast_to(np.arange(core.shape[2], dtype=np.float32), core.shape)
+    centres = morphology.means(columns, labels, sizes)
     first = int(sizes.argmax())
     other_side = np.where((centres < middle) != (centres[first] < middle), sizes, 0)
     second = int(other_side.argmax())
-    two_sided = bool(other_side[second] >= 0.15 * sizes[first])
+    two_sided = bool(other_side[second] >= SMALLER_LUNG * sizes[first])
     if two_sided:  # smaller parts go by the line between the lungs, not by that of the body
         middle = (centres[first] + centres[second]) / 2.0
     names = np.where(centres < middle, RIGHT, LEFT).astype(np.uint8)
@@ -149,45 +168,34 @@ def _sides(core: np.ndarray, body: Body) -> tuple[np.ndarray, bool]:
     return names[labels], two_sided
 
 
-def _flood(air: np.ndarray, markers: np.ndarray, body: Body) -> np.ndarray:
-    """Every block of ``air`` gets the marker whose basin it lies in; air without a marker gets 0."""
+def _flood(air: np.ndarray, depth: np.ndarray, markers: np.ndarray) -> np.ndarray:
+    """uint8: every block of ``air`` gets the marker whose basin of ``-depth`` it lies in."""
     import SimpleITK as sitk
 
-    spacing = body.coarse.spacing
-    depth = morphology.distance_to(~air, spacing)
     height = sitk.GetImageFromArray(np.where(air, -depth, 1e3).astype(np.float32))
-    basins = sitk.MorphologicalWatershedFromMarkers(
-        height, sitk.GetImageFromArray(np.where(air, markers, 0).astype(np.uint8)), markWatershedLine=False
-    )
-    labels = np.where(air, sitk.GetArrayFromImage(basins), 0)
-    out = np.zeros(air.shape, np.uint8)
-    for side in (RIGHT, LEFT):
-        out[_main_and_fragments(labels == side, body)] = side
-    return out
+    seeds = sitk.GetImageFromArray(np.where(air, markers, 0).astype(np.uint8))
+    basins = sitk.MorphologicalWatershedFromMarkers(height, seeds, markWatershedLine=False)
+    return np.where(air, sitk.GetArrayFromImage(basins), 0).astype(np.uint8)
 
 
 def _main_and_fragments(lung: np.ndarray, body: Body) -> np.ndarray:
     """The largest part of one lung and the smaller parts that belong to it.
 
-    A lobe may be cut off by scars or a tumour, so parts of lung texture close by stay. Below the middle
-    of the lung they must lie within its height too: bowel gas there would move the lung's last slice.
+    A lobe may be cut off by scars or a tumour, so parts of lung texture close by stay. None of them may
+    reach below the largest part: bowel gas there would move the lung's last slice and with it the cut.
     """
     from scipy import ndimage
 
+    spacing = body.coarse.spacing
     parts, sizes = morphology.components(lung)
-    if len(sizes) < 3:
-        return lung
     main = int(sizes.argmax())
-    index = np.arange(len(sizes))
-    share = np.nan_to_num(ndimage.mean(body.coarse.array > GAS_HU, parts, index))
-    gap = ndimage.minimum(morphology.distance_to(parts == main, body.coarse.spacing), parts, index)
+    shares = morphology.means(body.coarse.array > GAS_HU, parts, sizes)
+    near = np.unique(parts[morphology.dilate(parts == main, spacing, FRAGMENT_GAP_MM)])
     places = ndimage.find_objects(parts)
-    top, bottom = places[main - 1][0].start, places[main - 1][0].stop
     keep = np.zeros(len(sizes), bool)
-    for label in index[1:]:
-        low = places[label - 1][0].stop
-        inside = low <= (top + bottom) / 2 or low <= bottom
-        keep[label] = inside and share[label] >= FRAGMENT_SHARE and gap[label] <= FRAGMENT_GAP_MM
+    for label in near[near > 0]:
+        above = places[label - 1][0].stop <= places[main - 1][0].stop
+        keep[label] = above and shares[label] >= FRAGMENT_SHARE
     keep[main] = True
     return keep[parts]
 
@@ -203,13 +211,11 @@ def _full_resolution(ct: Volume, body: Body, labels: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _no_lungs(air: np.ndarray, depth: np.ndarray, body: Body) -> InputRefused:
-    room = float(depth[air].max()) if air.any() else 0.0
-    volume = np.count_nonzero(air) * body.coarse.voxel_ml
+def _no_lungs(enclosed_ml: float, room_mm: float) -> InputRefused:
     return InputRefused(
         "no-lungs",
-        f"No lungs were found: the body encloses {volume:.0f} mL of air, and the widest lung-like part of it "
-        f"has a radius of {room:.0f} mm.",
-        f"Lung tissue of at least {SMALLEST_ML:.0f} mL and a radius of {ROOM_MM:.0f} mm is needed.",
+        f"No lungs were found: the body encloses {enclosed_ml:.0f} mL of air; where it looks like lung, a "
+        f"ball of at most {room_mm:.0f} mm radius fits into it.",
+        f"Lung of at least {SMALLEST_ML:.0f} mL is needed, with room for a ball of {ROOM_MM:.0f} mm radius.",
         "Take a CT of the chest that starts in the neck, or give a lung mask of your own.",
     )

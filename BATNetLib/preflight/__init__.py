@@ -1,0 +1,7 @@
+"""Checks before a run: each finding blocks, warns or notes; going on over a block needs a reason."""
+
+from .checks import preflight
+from .limits import PreflightLimits
+from .report import BLOCK, CODES, NOTE, WARN, Finding, PreflightReport
+
+__all__ = ["BLOCK", "CODES", "NOTE", "WARN", "Finding", "PreflightLimits", "PreflightReport", "preflight"]
