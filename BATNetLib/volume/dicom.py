@@ -14,7 +14,7 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from . import checks
 from .orient import Kind
-from .pixels import read_planes
+from .pixels import quiet, read_planes
 from .slices import Slice, stack_slices
 
 #: Header elements that are read; names, birth dates and numbers of patients are not among them.
@@ -256,7 +256,8 @@ def _headers(path: Path, events: Events) -> Iterator[tuple[Path, Any]]:
                 yield file, None
             continue
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
+            with quiet():
+                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
             complete = "SeriesInstanceUID" in header and "SOPInstanceUID" in header
             if "Image Storage" in header.SOPClassUID.name and not ("Rows" in header and "Columns" in header):
                 complete = False  # the header ends in its middle

@@ -85,10 +85,10 @@ def read_volume(
     try:
         reader = _reader(path)
         if reader is None:
-            if axes is not None:
+            if axes == "zyx":
                 raise UsageError(
                     "axes-contradicted",
-                    f"An axis order ({axes}) was given for a DICOM series.",
+                    "The axis order zyx was given for a DICOM series.",
                     "DICOM files say themselves where each slice lies.",
                     "Leave the axis order out.",
                 )

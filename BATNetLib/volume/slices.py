@@ -153,7 +153,8 @@ def _spacing(
         return median, bool(odd.size), found
     shown = ", ".join(f"{along[i]:.2f} and {along[i + 1]:.2f}" for i in odd[:3])
     where = f"{shown}{', ...' if odd.size > 3 else ''}"
-    listed = ", ".join(f"{value:g} mm ({count} of {distances.size})" for value, count in counts.most_common(6))
+    total = distances.size
+    listed = ", ".join(f"{value:g} mm ({count} of {total})" for value, count in counts.most_common(6))
     missing = int(sum(max(round(float(d) / median) - 1, 0) for d in distances[odd]))
     lost = f" Missing slices, as it seems: {missing}." if missing else ""
     raise InputRefused(

@@ -315,6 +315,17 @@ def test_a_file_cut_off_in_its_header_is_told(tmp_path):
     assert "2 DICOM files" in events.warnings[0]["text"] and "im000.dcm" in events.warnings[0]["text"]
 
 
+def test_old_files_without_preamble_are_read(tmp_path):
+    stored = dicom_series(tmp_path, up(6))
+    for file in tmp_path.iterdir():
+        dataset = pydicom.dcmread(file)
+        del dataset.file_meta
+        dataset.preamble = None
+        dataset.save_as(file, implicit_vr=True, little_endian=True)
+        assert b"DICM" not in file.read_bytes()[:140]
+    np.testing.assert_array_equal(read_volume(tmp_path).array, stored[::-1].astype(np.int16) - 1024)
+
+
 def test_other_files_in_the_folder_do_not_disturb(tmp_path):
     dicom_series(tmp_path, up(6))
     (tmp_path / "notes.txt").write_text("read me")
