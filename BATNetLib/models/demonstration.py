@@ -338,7 +338,7 @@ def _dice(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
 
 
-def _rounded(values: Iterable[float]) -> list[float]:
+def _rounded(values: Iterable[Any]) -> list[float]:
     return [round(float(v), 4) for v in values]
 
 
