@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,10 @@ import numpy as np
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from . import checks
+from .instances import Instance, read_instances
 from .orient import Kind
-from .pixels import quiet, read_planes
+from .pixels import read_planes
 from .slices import Slice, stack_slices
-
-#: Header elements that are read; names, birth dates and numbers of patients are not among them.
-_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing",
-    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "RescaleSlope", "RescaleIntercept",
-    "ConvolutionKernel", "KVP", "ContrastBolusAgent", "SeriesNumber",
-]  # fmt: skip
-
-_ENDINGS = {".dcm", ".ima"}
-
-_NO_CONTRAST = {"", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "W/O", "N/A", "0"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +31,7 @@ class Series:
     columns: int
     slice_thickness_mm: float | None
     problem: str | None
-    instances: tuple[Any, ...] = field(repr=False, default=())
+    instances: tuple[Instance, ...] = field(repr=False, default=())
 
     def words(self) -> str:
         thickness = f"{self.slice_thickness_mm:g} mm" if self.slice_thickness_mm else "unknown thickness"
@@ -65,16 +53,6 @@ class SeriesVoxels:
     files: tuple[str, ...]
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file has the DICOM mark behind its preamble (or a DICOM ending without one)."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or (path.suffix.lower() in _ENDINGS and len(start) == 132)
-
-
 def list_series(path: str | Path, *, events: Events | None = None) -> list[Series]:
     """The image series below a folder (or in the folder of one DICOM file), in a fixed order.
 
@@ -89,16 +67,16 @@ def list_series(path: str | Path, *, events: Events | None = None) -> list[Serie
             "A DICOM folder is needed.",
             "Check the path.",
         )
-    groups: dict[str, list[Any]] = {}
+    groups: dict[str, list[Instance]] = {}
     others = 0
     damaged: list[str] = []
-    for file, header in _headers(path, events):
-        if header is None:
+    for file, instance in read_instances(path, events):
+        if instance is None:
             damaged.append(file.name)
-        elif "Rows" not in header or "Columns" not in header:
+        elif instance.rows < 1:
             others += 1
         else:
-            groups.setdefault(str(header.SeriesInstanceUID), []).append(header)
+            groups.setdefault(instance.series_uid, []).append(instance)
     if not groups:
         raise _no_images(path, others, len(damaged))
     if damaged:
@@ -107,24 +85,21 @@ def list_series(path: str | Path, *, events: Events | None = None) -> list[Serie
             f"{len(damaged)} DICOM files could not be read and were left out: {', '.join(damaged[:3])}"
             f"{', ...' if len(damaged) > 3 else ''}.",
         )
-    found = []
-    ordered = sorted(groups.items(), key=lambda item: (_integer(item[1][0].get("SeriesNumber")), item[0]))
-    for number, (uid, headers) in enumerate(ordered, 1):
-        first = headers[0]
-        found.append(
-            Series(
-                number=number,
-                uid=uid,
-                modality=str(first.get("Modality") or "unknown"),
-                slices=len(headers),
-                rows=int(first.get("Rows") or 0),
-                columns=int(first.get("Columns") or 0),
-                slice_thickness_mm=_number(first.get("SliceThickness")),
-                problem=_problem(headers),
-                instances=tuple(headers),
-            )
+    ordered = sorted(groups.values(), key=lambda group: (group[0].series_number, group[0].series_uid))
+    return [
+        Series(
+            number=number,
+            uid=group[0].series_uid,
+            modality=group[0].modality,
+            slices=len(group),
+            rows=group[0].rows,
+            columns=group[0].columns,
+            slice_thickness_mm=group[0].slice_thickness_mm,
+            problem=_problem(group),
+            instances=tuple(group),
         )
-    return found
+        for number, group in enumerate(ordered, 1)
+    ]
 
 
 def read_series(
@@ -153,21 +128,7 @@ def read_series(
             "A CT is needed.",
             "Choose the CT series; other modalities are read as maps (for example as PET).",
         )
-    slices = [
-        Slice(
-            file=str(header.filename),
-            position=_vector(header, "ImagePositionPatient", 3),
-            orientation=_vector(header, "ImageOrientationPatient", 6),
-            spacing=_vector(header, "PixelSpacing", 2),
-            rows=int(header.Rows),
-            columns=int(header.Columns),
-            slope=_scale(header, "RescaleSlope", 1.0),
-            intercept=_scale(header, "RescaleIntercept", 0.0),
-            frame=str(header.get("FrameOfReferenceUID") or ""),
-        )
-        for header in chosen.instances
-        if not _is_localizer(header)
-    ]
+    slices = [_slice(instance) for instance in chosen.instances if not instance.localizer]
     stack = stack_slices(slices, accept_gaps=accept_gaps, name=name)
     shape = stack.shape
     checks.require_size(shape, max_voxels, name)
@@ -175,24 +136,20 @@ def read_series(
         checks.require_slices((shape[2], shape[1], shape[0]), name)
     array = read_planes(stack, name=name, events=events)
     first = chosen.instances[0]
-    agent = str(first.get("ContrastBolusAgent") or "").strip().upper()
-    kernel = first.get("ConvolutionKernel")
     facts: dict[str, Any] = {
         "format": "dicom",
         "axes": "header",
         "stored_type": str(array.dtype),
         "file_shape": list(shape),
         "spacing_unknown": False,
-        "StudyInstanceUID": str(first.get("StudyInstanceUID") or "") or None,
+        "StudyInstanceUID": first.study_uid or None,
         "SeriesInstanceUID": chosen.uid,
         "FrameOfReferenceUID": slices[0].frame or None,
         "modality": chosen.modality,
-        "contrast_agent": agent not in _NO_CONTRAST,
+        "contrast_agent": first.contrast_agent,
         "slice_thickness_mm": chosen.slice_thickness_mm,
-        "kernel": kernel
-        if isinstance(kernel, str) or kernel is None
-        else "/".join(str(part) for part in kernel),
-        "kvp": _number(first.get("KVP")),
+        "kernel": first.kernel,
+        "kvp": first.kvp,
         "slices": len(slices),
         "slice_spacings_mm": stack.spacings,
         "gaps_resampled": stack.uneven,
@@ -224,7 +181,7 @@ def _choose(path: Path, series: str | int | None, kind: Kind, events: Events) ->
             "Give its number or its UID.",
         )
     if path.is_file():
-        mine = [s for s in found for header in s.instances if Path(str(header.filename)) == path]
+        mine = [s for s in found for instance in s.instances if Path(instance.file) == path]
         if mine:
             return mine[0]
         raise _no_images(path, 0, 1)
@@ -244,51 +201,6 @@ def _choose(path: Path, series: str | int | None, kind: Kind, events: Events) ->
 def _listing(found: list[Series]) -> str:
     shown = "; ".join(s.words() for s in found[:20])
     return f"{shown}{'; ...' if len(found) > 20 else ''}."
-
-
-def _headers(path: Path, events: Events) -> Iterator[tuple[Path, Any]]:
-    """DICOM files with their headers; None for a header that is cut off or damaged."""
-    pydicom = _pydicom()
-    for file in _candidates(path):
-        events.check()
-        if not is_dicom_file(file):
-            if file.suffix.lower() in _ENDINGS:
-                yield file, None
-            continue
-        try:
-            with quiet():
-                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
-            complete = "SeriesInstanceUID" in header and "SOPInstanceUID" in header
-            if "Image Storage" in header.SOPClassUID.name and not ("Rows" in header and "Columns" in header):
-                complete = False  # the header ends in its middle
-        except Exception:  # pydicom raises many kinds for damaged files; all mean the same here
-            complete = False
-        yield file, header if complete else None
-
-
-def _pydicom() -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise InputRefused(
-            "package-missing",
-            "The Python package pydicom is not installed.",
-            "It is needed to read DICOM files.",
-            "Install it with: python -m pip install 'pydicom>=3.0.2'.",
-        ) from error
-    return pydicom
-
-
-def _candidates(path: Path) -> Iterator[Path]:
-    """Files of a folder tree, or of the folder of a file, in a fixed order; links to folders not followed."""
-    if path.is_file():
-        yield from (p for p in sorted(path.parent.iterdir()) if p.is_file() and not p.name.startswith("."))
-        return
-    for folder, below, files in os.walk(path):
-        below[:] = sorted(d for d in below if not d.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name != "DICOMDIR":
-                yield Path(folder) / name
 
 
 def _no_images(path: Path, others: int, damaged: int) -> InputRefused:
@@ -317,67 +229,51 @@ def _no_images(path: Path, others: int, damaged: int) -> InputRefused:
     )
 
 
-def _problem(headers: list[Any]) -> str | None:
-    first = headers[0]
-    if any(_integer(h.get("NumberOfFrames"), 1) > 1 for h in headers):
+def _problem(instances: list[Instance]) -> str | None:
+    """Why a series is no volume, or None."""
+    if any(i.frames > 1 for i in instances):
         return "enhanced multi-frame DICOM (convert it to classic DICOM or NIfTI first)"
-    if all(_is_localizer(h) for h in headers):
+    if all(i.localizer for i in instances):
         return "localizer"
-    if _integer(first.get("SamplesPerPixel"), 1) != 1:
+    if any(i.samples != 1 for i in instances):
         return "colour images"
-    if any(not h.get("ImagePositionPatient") or not h.get("ImageOrientationPatient") for h in headers):
+    if any(not i.position or not i.orientation for i in instances):
         return "images without a position in the patient"
-    if len(headers) < checks.MIN_SLICES:
-        return f"only {len(headers)} images"
+    if len(instances) < checks.MIN_SLICES:
+        return f"only {len(instances)} images"
     return None
 
 
-def _is_localizer(header: Any) -> bool:
-    kinds = header.get("ImageType")
-    return kinds is not None and "LOCALIZER" in [
-        str(k).upper() for k in ([kinds] if isinstance(kinds, str) else kinds)
-    ]
-
-
-def _vector(header: Any, key: str, count: int) -> tuple[float, ...]:
-    try:
-        values = tuple(float(v) for v in header.get(key) or ())
-    except (TypeError, ValueError):
-        values = ()
-    if len(values) != count or not np.isfinite(values).all():
-        raise InputRefused(
-            "geometry-invalid",
-            f"{Path(str(header.filename)).name} has no valid {key}.",
-            "Each DICOM slice must tell its position, directions and pixel spacing.",
-            "Export the series again from the archive.",
-        )
-    return values
-
-
-def _scale(header: Any, key: str, default: float) -> float:
-    value = header.get(key)
-    if value is None or value == "":
-        return default
-    number = _number(value)
-    if number is None or not np.isfinite(number) or (key == "RescaleSlope" and number == 0):
+def _slice(instance: Instance) -> Slice:
+    """Geometry and scaling of an image; refuses what is missing or cannot be read."""
+    file = Path(instance.file).name
+    for what, values, count in (
+        ("ImagePositionPatient", instance.position, 3),
+        ("ImageOrientationPatient", instance.orientation, 6),
+        ("PixelSpacing", instance.pixel_spacing, 2),
+    ):
+        if len(values) != count or not all(math.isfinite(v) for v in values):
+            raise InputRefused(
+                "geometry-invalid",
+                f"{file} has no valid {what}.",
+                "Each DICOM slice must tell its position, directions and pixel spacing.",
+                "Export the series again from the archive.",
+            )
+    if not (math.isfinite(instance.slope) and math.isfinite(instance.intercept)) or instance.slope == 0:
         raise InputRefused(
             "rescale-invalid",
-            f"{Path(str(header.filename)).name} has no valid {key}.",
-            "Slope and intercept must be finite and the slope not zero.",
+            f"{file} has a rescale slope of {instance.slope:g} and an intercept of {instance.intercept:g}.",
+            "Both must be finite and the slope not zero.",
             "Export the series again from the archive.",
         )
-    return number
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _integer(value: Any, default: int = 0) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return default
+    return Slice(
+        file=instance.file,
+        position=instance.position,
+        orientation=instance.orientation,
+        spacing=instance.pixel_spacing,
+        rows=instance.rows,
+        columns=instance.columns,
+        slope=instance.slope,
+        intercept=instance.intercept,
+        frame=instance.frame_uid,
+    )

@@ -12,6 +12,7 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from . import checks, dicom, itkfiles, nifti
 from .geometry import Grid, Source, Volume
+from .instances import is_dicom_file
 from .orient import Kind, reorder, to_canonical
 from .values import as_hounsfield, as_labels
 
@@ -179,7 +180,7 @@ def _reader(path: Path) -> _Reader | None:
         return _read_nifti
     if lower.endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
         return _read_itk
-    if dicom.is_dicom_file(path):
+    if is_dicom_file(path):
         return None
     raise InputRefused(
         "unknown-format",

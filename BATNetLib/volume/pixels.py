@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputRefused
 from ..events import Events
+from .instances import quiet
 from .slices import Slice, Stack
 from .values import whole_number_type
 
@@ -35,14 +33,6 @@ def read_planes(stack: Stack, *, name: str, events: Events) -> np.ndarray:
     return planes.transpose(2, 1, 0)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the warnings of pydicom, which name whole paths; what matters is refused in words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _interpolate(planes: np.ndarray, stack: Stack) -> np.ndarray:
     out = np.empty((stack.shape[2], *planes.shape[1:]), planes.dtype)
     wanted = stack.along_mm[0] + np.arange(stack.shape[2]) * stack.step_mm
@@ -63,19 +53,20 @@ def _read_plane(part: Slice) -> np.ndarray:
     try:
         with quiet():
             dataset = pydicom.dcmread(file, force=True)
-    except Exception as error:
+            syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
+            if syntax is None:  # an old file without a preamble: the standard's default encoding
+                syntax = dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+            compressed = syntax.is_compressed and not syntax.is_deflated
+    except Exception as error:  # pydicom raises many kinds for damaged files; all mean the same here
         raise _unreadable(file.name, "cannot be read to its end") from error
     if "PixelData" not in dataset:
         raise _unreadable(file.name, "holds no pixel data")
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is None:  # an old file without a preamble: the standard's default encoding
-        syntax = dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    if syntax.is_compressed and not syntax.is_deflated:
+    if compressed:
         return _read_compressed(file, part)
     try:
         with quiet():
             stored = dataset.pixel_array
-    except Exception as error:  # pydicom raises many kinds for damaged pixels; all mean the same to the user
+    except Exception as error:
         raise _unreadable(file.name, "has fewer pixels than its header promises, or damaged ones") from error
     if stored.shape != (part.rows, part.columns):
         raise _unreadable(file.name, f"holds pixels of shape {stored.shape}")
