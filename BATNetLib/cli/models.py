@@ -102,11 +102,12 @@ def run_list(args: argparse.Namespace, events: Events) -> int:
     from ..models.store import catalogue
 
     lines = catalogue()
-    sets = load_registry().sets
+    sets = {
+        name: {"title": group.title, "adipose": group.adipose, "brown": group.brown}
+        for name, group in load_registry().sets.items()
+    }
     facts = {
-        "sets": {
-            name: {"title": g.title, "adipose": g.adipose, "brown": g.brown} for name, g in sets.items()
-        },
+        "sets": sets,
         "models": [_listed(line) for line in lines],
         "notice": RESEARCH_USE_ONLY,
     }

@@ -30,8 +30,10 @@ from ..events import Events
 
 #: Seconds without a byte after which a connection is given up and tried again.
 TIMEOUT = 30.0
-#: Tries in a row that bring nothing; a try that brings bytes starts the count again.
+#: Tries in a row that bring nothing; a try that brings bytes starts the count again. A machine that is not
+#: connected at all is found out sooner.
 TRIES = 5
+TRIES_UNCONNECTED = 2
 _MOST_TRIES = 60
 #: Seconds before the second try; doubled for each further one.
 FIRST_WAIT = 1.0
@@ -66,9 +68,9 @@ def check_url(url: str) -> str:
 class _TryAgain(Exception):
     """This try failed in a way that may pass; ``wait`` seconds are wished by the server."""
 
-    def __init__(self, why: str, wait: float = 0.0) -> None:
+    def __init__(self, why: str, wait: float = 0.0, tries: int | None = None) -> None:
         super().__init__(why)
-        self.why, self.wait = why, wait
+        self.why, self.wait, self.tries = why, wait, tries or TRIES
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -161,7 +163,9 @@ def _explained(error: Exception) -> Exception:
         if error.code == 416:
             return _TryAgain("the server does not have the rest of the file")
         if 300 <= error.code < 400:
-            return _failed("download-redirect", "The server sends the download around in circles.")
+            return _failed(
+                "download-redirect", "The server sends the download on to where it cannot be followed."
+            )
         return _failed("download-refused", f"The server answers {error.code} ({_short(error.reason)}).")
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
@@ -171,7 +175,8 @@ def _explained(error: Exception) -> Exception:
             "Ask your computer department for its certificate file and set SSL_CERT_FILE to it.",
         )
     if isinstance(error, (urllib.error.URLError, OSError, http.client.HTTPException)):
-        return _TryAgain(_in_words(reason))
+        unconnected = isinstance(reason, (socket.gaierror, ConnectionRefusedError))
+        return _TryAgain(_in_words(reason), tries=TRIES_UNCONNECTED if unconnected else TRIES)
     return error
 
 
@@ -224,7 +229,7 @@ class _Tries:
 
     def failed(self, error: _TryAgain, brought_bytes: bool) -> None:
         self.in_vain = 1 if brought_bytes else self.in_vain + 1
-        if self.in_vain >= TRIES or self.total >= _MOST_TRIES:
+        if self.in_vain >= error.tries or self.total >= _MOST_TRIES:
             raise _failed(
                 "download-no-connection", f"The download failed {self.total} times: {error.why}."
             ) from error
@@ -264,8 +269,8 @@ def download(remote: RemoteFile, folder: Path, events: Events) -> Path:
     ``download-certificate``, ``download-checksum``; ``OutputRefused`` where it cannot be written;
     ``Cancelled``, which keeps what has arrived for the next time.
     """
-    part = _Part(folder, remote)
     try:
+        part = _Part(folder, remote)
         for checked_before in (False, True):
             resumed = part.size > 0
             _fill(part, remote, events)

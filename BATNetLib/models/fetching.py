@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ def plan_fetch(
     base = check_url(base or os.environ.get("BATNET_RECORD_URL") or RECORD_API).rstrip("/")
     source = entries[0].source
     url = f"{base}/records/{source.record}"
-    with events.stage("ask the record"):
+    with events.stage("ask the record"), _another_way(entries[0]):
         record = get_json(url, events)
     try:
         matches = [item for item in record["files"] if item["key"] == source.file]
@@ -129,7 +131,8 @@ def fetch(
     folder = folder or models_folder()
     waiting = home_folder() / "downloads"
     _check_room(waiting, plan.remote.size)
-    archive = download(plan.remote, waiting, events)
+    with _another_way(plan.entries[0]):
+        archive = download(plan.remote, waiting, events)
     try:
         origin = (
             f"fetched from record {plan.entries[0].source.record}, {plan.remote.name} MD5 {plan.remote.md5}"
@@ -143,6 +146,24 @@ def fetch(
         raise
     _clear(archive)
     return stored
+
+
+@contextmanager
+def _another_way(entry: ModelEntry) -> Iterator[None]:
+    """Say where the file can be had in a browser, with whatever went wrong on the way to it."""
+    try:
+        yield
+    except NoModel as error:
+        if "browser" in error.remedy:
+            source = entry.source
+            error = NoModel(
+                error.code,
+                error.found,
+                error.wanted,
+                f"Try again later; what has arrived is kept. Or download {source.file} in a browser, on any "
+                f"machine, from {source.url} and give it to: batnet models import {source.file}",
+            )
+        raise error from error.__cause__
 
 
 def _clear(archive: Path) -> None:

@@ -20,9 +20,11 @@ from ..events import Events
 from .architectures import ARCHITECTURES, Differences, differences, is_counter, recognise
 from .archive import open_zip, unpack
 from .checkpoints import open_checkpoint, state_dicts
+from .inert import too_large
 from .registry import ModelEntry, load_registry, make_entry, parse_description
 from .store import StoredModel, check_name, description_path, description_text, models_folder, stored_models
 from .weights import (
+    LARGEST_FILE,
     Arrays,
     cannot_write,
     file_sha256,
@@ -65,6 +67,8 @@ def read_weights(path: Path, stage: str | None = None, events: Events | None = N
     events = events or Events()
     with events.stage("read weights"):
         try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise too_large(f"{path.name} has {path.stat().st_size / 1e9:.1f} GB.")
             with path.open("rb") as file:
                 head = file.read(64)
             digest = file_sha256(path)
