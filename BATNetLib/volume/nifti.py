@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import logging
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,7 @@ def read_header(path: Path, max_voxels: int) -> tuple[Any, dict[str, Any]]:
     name = path.name
     _require_spacing_as_stored(_first_bytes(path), name)
     try:
-        with nib.imageglobals.LoggingOutputSuppressor():
+        with _quiet():
             image: Any = nib.load(path)
     except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, *_HEADER_ERRORS) as error:
         raise refuse_damaged(name) from error
@@ -110,6 +113,19 @@ def _require_one_position(header: Any, name: str) -> None:
             "Both must say how the voxels lie in the patient, and say the same.",
             "Export the scan again from its DICOM files.",
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without nibabel's remarks on headers that it mends; what matters is refused in words."""
+    from nibabel.imageglobals import logger
+
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _first_bytes(path: Path) -> bytes:
