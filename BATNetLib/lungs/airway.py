@@ -26,8 +26,9 @@ def find_airway(body: Body, deep_lung: np.ndarray) -> np.ndarray:
     sections of open air near the midline; from there the airway grows through air of ever stricter
     HU until the region stays small and out of the deep lung.
     """
+    slices = np.nonzero(deep_lung.any(axis=(1, 2)))[0]
     # Below the middle of the lungs there is bowel gas, and no trachea.
-    lowest = int(np.median(np.nonzero(deep_lung.any(axis=(1, 2)))[0])) + 1
+    lowest = int(np.median(slices)) + 1 if len(slices) else None
     trachea = trachea_run(body, lowest)
     if not trachea.any():
         return trachea

@@ -79,21 +79,23 @@ def coarse_lungs(body: Body) -> np.ndarray:
 def _search(body: Body, air: np.ndarray) -> np.ndarray:
     coarse, spacing = body.coarse, body.coarse.spacing
     enclosed = float(np.count_nonzero(air)) * coarse.voxel_ml
-    depth = _depth(air, body)
-    like = _parts_of_texture(depth > GAS_DEPTH_MM, coarse.array, TISSUE_SHARE)
-    room = float(depth[like].max()) if like.any() else 0.0
-    if room < ROOM_MM:
-        raise _no_lungs(enclosed, room)
-    deep = like & (depth > AIRWAY_MM)
+    # Vessels closed, so that they do not count as walls. The septum between touching lungs closes too:
+    # to part the lungs from each other and from the airway, the air is taken as it is.
+    whole = morphology.closed(air, spacing, VESSEL_MM / 2) & body.mask
+    room = morphology.distance_to(~whole, spacing)
+    inner = room > GAS_DEPTH_MM
+    lung_like = _parts_of_texture(inner, coarse.array)
+    widest = float(room[lung_like].max()) if lung_like.any() else 0.0
+    if widest < ROOM_MM:
+        raise _no_lungs(enclosed, widest)
 
-    airway = find_airway(body, deep)
+    airway = find_airway(body, lung_like & (morphology.distance_to(~air, spacing) > AIRWAY_MM))
     if airway.any():
         # With its wall: blocks half in the wall would tie the lungs to each other and to the trachea.
         airway = morphology.dilate(airway, spacing, max(spacing[1:]))
         air = air & ~airway
-        depth = _depth(air, body)
-    inner = depth > GAS_DEPTH_MM
-    gas = inner & ~_parts_of_texture(inner, coarse.array, TISSUE_SHARE)
+    gas = inner & ~lung_like
+    depth = morphology.distance_to(~air, spacing)
     basins = _flood(air, depth, np.where(gas, _GAS, _markers(depth, gas, body.middle)))
     out = np.zeros(air.shape, np.uint8)
     for side in (RIGHT, LEFT):
@@ -103,7 +105,7 @@ def _search(body: Body, air: np.ndarray) -> np.ndarray:
             lung = morphology.fill_slices(lung) & body.mask & ~airway
             out[lung & (out == 0)] = side
     if np.count_nonzero(out) * coarse.voxel_ml < SMALLEST_ML:
-        raise _no_lungs(enclosed, room)
+        raise _no_lungs(enclosed, widest)
     return out
 
 
@@ -119,16 +121,10 @@ def name_sides(lungs: np.ndarray, body: Body) -> np.ndarray:
     return labels
 
 
-def _depth(air: np.ndarray, body: Body) -> np.ndarray:
-    """mm from each block of air, vessels in it closed, to the nearest block of something else."""
-    spacing = body.coarse.spacing
-    return morphology.distance_to(~(morphology.closed(air, spacing, VESSEL_MM / 2) & body.mask), spacing)
-
-
-def _parts_of_texture(mask: np.ndarray, hu: np.ndarray, share: float) -> np.ndarray:
-    """The connected parts of ``mask`` in which at least ``share`` of the blocks is more than gas."""
+def _parts_of_texture(mask: np.ndarray, hu: np.ndarray) -> np.ndarray:
+    """The connected parts of ``mask`` that are not pure gas."""
     labels, sizes = morphology.components(mask)
-    keep = morphology.means(hu > GAS_HU, labels, sizes) >= share
+    keep = morphology.means(hu > GAS_HU, labels, sizes) >= TISSUE_SHARE
     keep[0] = False
     return keep[labels]
 

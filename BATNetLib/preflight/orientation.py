@@ -14,6 +14,8 @@ from .view import View
 _ROUND = 0.45
 #: Stretch of lung, from its end, whose shape is looked at.
 _END_MM = 40.0
+#: Sternum and collar bones count too, so a small distance says nothing.
+_SPINE_DOUBT_MM = 3.0
 _CHECK_AXES = "Check the orientation in the file's header; give a scan whose axes are right."
 
 
@@ -101,17 +103,26 @@ def _front_first(view: View) -> list[Finding]:
         return []
     centre = (sides[0].mean() + sides[1].mean()) / 2.0
     columns = slice(max(0, int(centre - 35.0 / dx)), int(centre + 35.0 / dx) + 1)
-    bone = view.body.mask[planes][:, :, columns] & (view.hu[planes][:, :, columns] > 200.0)
+    bone = view.body.mask[planes][:, :, columns] & _bone(view.hu[planes][:, :, columns], view.spacing)
     if np.count_nonzero(bone) * view.body.coarse.voxel_ml < 20.0:
         return []
     behind = float(np.nonzero(bone)[1].mean() - np.nonzero(view.lungs)[1].mean()) * view.spacing[1]
-    if behind > 0:
+    if behind > -_SPINE_DOUBT_MM:
         return []
     sentence = (
         f"The rows seem to run from back to front: the bone of the midline lies {-behind:.0f} mm in front of "
         "the middle of the lungs, where the spine cannot be."
     )
     return [Finding("front-to-back", BLOCK, sentence, _CHECK_AXES, {"spine_behind_lungs_mm": behind})]
+
+
+def _bone(hu: np.ndarray, spacing: morphology.Spacing) -> np.ndarray:
+    """bool: above 200 HU, but not the heart or the aorta with contrast medium, which are wide and even."""
+    from scipy import ndimage
+
+    even = (hu > 100.0) & (ndimage.maximum_filter(hu, 3) - ndimage.minimum_filter(hu, 3) < 80.0)
+    blood = morphology.dilate(morphology.opened(even, spacing, 8.0), spacing, 8.0)
+    return (hu > 200.0) & ~blood
 
 
 def _heart_left(view: View) -> list[Finding]:
