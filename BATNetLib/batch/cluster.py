@@ -1,0 +1,140 @@
+"""Cases on the machines of a Dask cluster, or on several processes of this one.
+
+Each worker keeps its models between cases. Results are written into the output folder, which all
+machines must see under the same path; the journal is written by the process that runs the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled, UsageError
+from ..events import Events
+from .backends import failure, module_path
+from .engine import Engine, Reply, Task
+
+#: Seconds between two looks whether the batch still wants the result.
+_LOOK_EVERY = 0.3
+#: Seconds to wait for a scheduler.
+_CONNECT = 20
+
+
+class DaskWorkers:
+    """Runs tasks on a Dask cluster. ``where``: "local:N" for N processes here, else a scheduler's address.
+
+    Raises ``UsageError`` where Dask is missing, the address is none, or nobody answers.
+    """
+
+    def __init__(self, where: str, work: Path, events: Events) -> None:
+        try:
+            from dask import config
+            from dask.distributed import Client, LocalCluster
+        except ImportError as error:
+            raise UsageError(
+                "dask-missing",
+                "Dask is not installed.",
+                "It is needed for --dask.",
+                "Install it (pip install 'batnet[cluster]'), or use --workers.",
+            ) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        self._work = work
+        self._cluster: Any = None
+        self._futures: dict[Any, Task] = {}
+        count = _local_count(where)
+        if count:
+            # A case whose process crashes is not tried on every other worker.
+            config.set({"distributed.scheduler.allowed-failures": 0})
+            self._cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address=None,
+                host="127.0.0.1",
+                env={"PYTHONPATH": module_path()},
+            )
+        try:
+            self._client = Client(self._cluster or where, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                "dask-unreachable",
+                "No Dask scheduler answers at the address given.",
+                "An address such as tcp://host:8786 of a running scheduler is needed.",
+                "Start one (dask scheduler), or say --dask local:4 for 4 processes on this computer.",
+            ) from error
+
+    @property
+    def capacity(self) -> int:
+        """One case at a time per worker; clusters may grow and shrink."""
+        return max(1, len(self._client.nthreads()))
+
+    def submit(self, task: Task) -> None:
+        future = self._client.submit(run_on_worker, json.dumps(task), str(self._work), pure=False, retries=0)
+        self._futures[future] = task
+
+    def poll(self, seconds: float) -> list[Reply]:
+        until = time.monotonic() + seconds
+        while True:
+            done = [future for future in self._futures if future.done()]
+            if done or time.monotonic() >= until:
+                return [self._reply(future) for future in done]
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self._client.cancel(list(self._futures))
+        self._futures.clear()
+        self._client.close(timeout=1)
+        if self._cluster is not None:
+            self._cluster.close(timeout=1)
+
+    def _reply(self, future: Any) -> Reply:
+        task = self._futures.pop(future)
+        error = future.exception()
+        if error is None:
+            return json.loads(future.result())
+        why = "The worker that ran the case was lost; most often it crashed or ran out of memory."
+        return {**failure(task, "crashed", why), "log": f"{type(error).__name__}: {error}"}
+
+
+_ENGINE = Engine()
+#: Workers may have several threads; networks and models here are for one at a time.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def run_on_worker(task: str, work: str) -> str:
+    """Run one task in this process; JSON in, JSON out."""
+    with _ONE_AT_A_TIME:
+        return json.dumps(_ENGINE.run(json.loads(task), _WantedEvents(Path(work))))
+
+
+class _WantedEvents(Events):
+    """Stops a case when the batch that wanted it is gone: it takes its work folder with it."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self._work = work
+        self._next = 0.0
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _LOOK_EVERY
+            if not self._work.is_dir():
+                raise Cancelled()
+
+
+def _local_count(where: str) -> int | None:
+    kind, mark, number = where.partition(":")
+    if kind != "local":
+        return None
+    if mark and number.isdigit() and int(number) > 0:
+        return int(number)
+    raise UsageError(
+        "dask-address",
+        f"'--dask {where}' names no number of processes.",
+        "local:N with N processes, or the address of a scheduler, is wanted.",
+        "Say for example --dask local:4.",
+    )
