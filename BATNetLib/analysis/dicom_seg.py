@@ -49,7 +49,7 @@ def write_dicom_seg_if_dicom(analysis: Analysis, path: Path, events: Events) -> 
     except ImportError:
         events.warning(
             "dicom-seg-skipped",
-            "No DICOM SEG was written: highdicom is not installed (pip install 'batnet[dicom]').",
+            "No DICOM SEG was written: highdicom is not installed (pip install pydicom highdicom).",
         )
         return False
     try:

@@ -1,8 +1,8 @@
 """Values per patch laid over the CT: whole maps on the input's grid, and single planes for pictures.
 
 Maps are stored as scaled integers (NIfTI ``scl_slope``), which every reader turns back into 0..1: a
-probability in steps of 0.0001, attention in steps of 1/255. That is finer than what either means, and
-a quarter to a half of the size of floating point.
+probability in steps of 1/16384, attention in steps of 1/128 (powers of two, so that 1 comes back as 1). That
+is finer than what either means, and a quarter to a half of the size of floating point.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from ..brown.attention import paint
 from ..brown.patches import Box
 from ..volume import Volume, restore
 
-#: Steps of the stored maps.
-PROBABILITY_STEP, ATTENTION_STEP = 1e-4, 1 / 255
+PROBABILITY_STEP, ATTENTION_STEP = 2**-14, 2**-7
 
 Shape3 = tuple[int, int, int]
 

@@ -42,13 +42,13 @@ def write_report(analysis: Analysis, facts: dict[str, Any], folder: Path, events
     else:
         events.warning(
             "pillow-missing",
-            "No pictures were drawn: Pillow is not installed. Install it (pip install 'batnet[report]') and "
+            "No pictures were drawn: Pillow is not installed. Install it (pip install Pillow Jinja2) and "
             "analyse the scan again.",
         )
     if not _installed("jinja2"):
         events.warning(
             "jinja2-missing",
-            "No report.html was written: Jinja2 is not installed. Install it (pip install 'batnet[report]') "
+            "No report.html was written: Jinja2 is not installed. Install it (pip install Pillow Jinja2) "
             "and analyse the scan again.",
         )
         return
