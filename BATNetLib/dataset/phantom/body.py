@@ -264,6 +264,12 @@ def _lungs(canvas: Canvas, cage: np.ndarray) -> None:
     middle = distance_to_ellipsoid(x, y, 0.0, (shift, -14.0, 0.0), (column, depth, 1.0))
     spine = distance_to_ellipsoid(x, y, 0.0, (0.0, 56.0, 0.0), (27.0, 32.0, 1.0))
     free = inside & (middle > 0) & (spine > 0)
+    if z > 150:
+        # Domes of the diaphragm: lungs reach deepest along the wall; below lie liver, stomach and spleen.
+        rise = np.minimum(((np.abs(x) - 74) / 62) ** 2 + ((y - 8) / 84) ** 2, 1.0)
+        below = 162 + 40 * rise + np.where(x > 0, np.float32(6), np.float32(0)) < z
+        canvas.labels[inside & below & (spine > 0) & (cage < -13)] = GLAND
+        free &= ~below
     for sign, label, apex in zip(SIDES, (LUNG_RIGHT, LUNG_LEFT), canvas.anatomy.apex_shift, strict=True):
         depth_below = z - apex
         if depth_below <= 0:

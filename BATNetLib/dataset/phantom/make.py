@@ -20,7 +20,7 @@ BROWN = ("both", "left", "right", "none")
 #: Field of view in mm and spacing in mm along (slice, row, column), and mm of image above the lung apex.
 SIZES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
     "small": ((216.0, 480.0, 576.0), (3.0, 3.0, 3.0), 75.0),
-    "full": ((300.0, 500.0, 500.0), (3.0, 500 / 512, 500 / 512), 110.0),
+    "full": ((330.0, 500.0, 500.0), (3.0, 500 / 512, 500 / 512), 105.0),
 }
 
 
@@ -59,7 +59,7 @@ def make_phantom(
     seed : the patient. The same seed gives the same body whatever the other parameters are, and the
         same voxels when they are equal too.
     brown : which of the patient's sides hold brown fat: "both", "left", "right" or "none".
-    size : "small" (72 x 160 x 192 voxels of 3 mm) or "full" (100 x 512 x 512, 3 x 0.98 x 0.98 mm).
+    size : "small" (72 x 160 x 192 voxels of 3 mm) or "full" (110 x 512 x 512, 3 x 0.98 x 0.98 mm).
     pet : also make an SUV image.
     spacing : mm along (slice, row, column) instead of that of ``size``; the field of view stays and
         rows and columns are rounded up to multiples of 16.
