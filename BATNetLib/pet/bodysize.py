@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputRefused, UsageError
@@ -54,14 +54,14 @@ SURFACE: dict[str, Callable[[float, float], float]] = {
 class Patient:
     """What an SUV needs of a patient; None where it is not known. ``sex``: "M" or "F".
 
-    ``problems``: the refusals of values that are there but unusable (such as a height of zero), kept until
-    a lean mass is asked for, because SUVbw needs no height.
+    ``problems``: by field, why a value of the header is missing or unusable (such as a height of zero); kept
+    until the value is asked for, because SUVbw needs no height.
     """
 
     weight_kg: float | None = None
     height_m: float | None = None
     sex: str | None = None
-    problems: tuple[InputRefused, ...] = ()
+    problems: Mapping[str, InputRefused] = field(default_factory=dict)
 
     def require_weight(self) -> float:
         """Body weight in kg. Raises ``InputRefused`` by the name of the attribute."""
@@ -76,7 +76,7 @@ class Patient:
         compute = _known(formula, LEAN_MASS, "lean mass")
         weight, height = self.require_weight(), self._require("PatientSize", self.height_m)
         if self.sex is None:
-            raise self._kept("pet-patient-sex") or refuse_missing("PatientSex")
+            raise self.problems.get("sex") or refuse_missing("PatientSex")
         lean = compute(weight, height, self.sex)
         if not 0 < lean <= weight:
             raise InputRefused(
@@ -100,9 +100,9 @@ class Patient:
         return {"weight_kg": self.weight_kg, "height_m": self.height_m, "sex": self.sex}
 
     def _require(self, keyword: str, value: float | None) -> float:
-        slug = {"PatientWeight": "pet-patient-weight", "PatientSize": "pet-patient-size"}[keyword]
         if value is None:
-            raise self._kept(slug) or refuse_missing(keyword)
+            name = {"PatientWeight": "weight_kg", "PatientSize": "height_m"}[keyword]
+            raise self.problems.get(name) or refuse_missing(keyword)
         if value == 0:
             raise refuse_zero(keyword)
         if keyword == "PatientSize" and not HEIGHT_M[0] <= value <= HEIGHT_M[1]:
@@ -110,9 +110,6 @@ class Patient:
         if not (math.isfinite(value) and value > 0):
             raise refuse_invalid(keyword, f"{value:g}", "A number above zero is needed.")
         return value
-
-    def _kept(self, slug: str) -> InputRefused | None:
-        return next((p for p in self.problems if p.code.startswith(slug)), None)
 
 
 def _known(name: str, formulas: dict[str, Any], what: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..volume import Series, list_series
+from ..volume.instances import quiet
 from .attributes import ATTRIBUTES, refuse_invalid, refuse_missing, refuse_zero
 from .bodysize import HEIGHT_M, Patient
 from .times import parse_date, parse_datetime, parse_offset, parse_time
@@ -46,7 +47,7 @@ def choose_pet_series(
             )
         return matching[0]
     if path.is_file():
-        mine = [s for s in found for h in s.instances if Path(str(h.filename)).name == path.name]
+        mine = [s for s in found for i in s.instances if Path(i.file).name == path.name]
     else:
         mine = [s for s in found if s.modality == "PT" and not s.problem]
     if len(mine) == 1:
@@ -67,14 +68,28 @@ def choose_pet_series(
 
 
 def read_headers(series: Series, events: Events | None = None) -> PetHeaders:
-    """The full headers of the slices of ``series``, without pixels."""
+    """The full headers of the slices of ``series``, without pixels.
+
+    Raises ``InputRefused`` ("unreadable") where one is damaged.
+    """
     import pydicom
 
     events = events or Events()
     headers = []
     for instance in series.instances:
         events.check()
-        headers.append(pydicom.dcmread(str(instance.filename), stop_before_pixels=True, force=True))
+        if instance.localizer:
+            continue
+        try:
+            with quiet():
+                headers.append(pydicom.dcmread(instance.file, stop_before_pixels=True, force=True))
+        except Exception as error:  # pydicom raises many kinds for damaged files; all mean the same here
+            raise InputRefused(
+                "unreadable",
+                f"{Path(instance.file).name} cannot be read to the end of its header.",
+                "Every slice must be complete.",
+                "Copy or export the series again.",
+            ) from error
     return PetHeaders(headers)
 
 
@@ -182,19 +197,19 @@ class PetHeaders:
 
     def patient(self) -> Patient:
         """Weight, height and sex; what is missing or zero is kept as a refusal until it is asked for."""
-        problems = []
+        problems: dict[str, InputRefused] = {}
 
-        def tried(read: Callable[[], Any]) -> Any:
+        def tried(name: str, read: Callable[[], Any]) -> Any:
             try:
                 return read()
             except InputRefused as problem:
-                problems.append(problem)
+                problems[name] = problem
                 return None
 
-        weight = tried(lambda: self.number("PatientWeight"))
-        height = tried(self._height)
-        sex = tried(self._sex)
-        return Patient(weight, height, sex, tuple(problems))
+        weight = tried("weight_kg", lambda: self.number("PatientWeight"))
+        height = tried("height_m", self._height)
+        sex = tried("sex", self._sex)
+        return Patient(weight, height, sex, problems)
 
     def shown(self, keyword: str) -> str:
         """One attribute for people to read: refused where missing, zero or, where it must agree, divided.
@@ -303,7 +318,8 @@ class PetHeaders:
             )
 
     def _radiopharmaceutical(self, header: Any) -> Any:
-        items = header.get("RadiopharmaceuticalInformationSequence") or []
+        with quiet():
+            items = header.get("RadiopharmaceuticalInformationSequence") or []
         if len(items) > 1:
             raise InputRefused(
                 "pet-several-radiopharmaceuticals",
@@ -334,9 +350,9 @@ class PetHeaders:
 
 def _get(header: Any, keyword: str) -> str:
     try:
-        return _text(header.get(keyword))
-    except (ValueError, TypeError, OverflowError):
-        # pydicom refuses to turn what is not a number into one; the refusal in words comes from us.
+        with quiet():
+            return _text(header.get(keyword))
+    except Exception:  # pydicom refuses what does not fit its type; the refusal in words comes from us
         return "unreadable"
 
 
@@ -374,8 +390,9 @@ def _private(header: Any, element: tuple[int, str, int]) -> str:
     """Text of a private element, found through its creator as the standard asks; "" where there is none."""
     group, creator, offset = element
     try:
-        return _text(header.private_block(group, creator)[offset].value)
-    except KeyError:
+        with quiet():
+            return _text(header.private_block(group, creator)[offset].value)
+    except Exception:  # absent, or what cannot be decoded: both count as absent
         return ""
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import BATNetError, InputRefused, UsageError
 from ..events import Events
 from ..volume import Volume, read_volume
-from ..volume.dicom import is_dicom_file
 from ..volume.files import Axes
+from ..volume.instances import is_dicom_file
 from .attributes import ATTRIBUTES
 from .headers import PHILIPS_ACTIVITY, PHILIPS_SUV, PetHeaders, choose_pet_series, read_headers
 from .suv import Given, SUVFactors, factors_from_headers, factors_from_values

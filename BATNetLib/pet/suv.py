@@ -358,11 +358,7 @@ def _patient(patient: Patient, given: Given) -> Patient:
     """The header's patient, with what is given by hand put first."""
     stated = {k: getattr(given, k) for k in ("weight_kg", "height_m", "sex")}
     stated = {k: v for k, v in stated.items() if v is not None}
-    slugs = {"weight_kg": "patient-weight", "height_m": "patient-size", "sex": "patient-sex"}
-    replaced = tuple(f"pet-{slugs[k]}" for k in stated)
-    problems = (
-        tuple(p for p in patient.problems if not p.code.startswith(replaced)) if stated else patient.problems
-    )
+    problems = {name: problem for name, problem in patient.problems.items() if name not in stated}
     return replace(patient, **stated, problems=problems)
 
 
