@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 
 from ..errors import InputRefused
 from ..events import Events
+from .weights import cannot_write
 
 #: Limits on what an archive may claim. The published one: 2 networks, 149 MB, hardly compressible.
 MOST_MEMBERS = 5_000
@@ -30,7 +31,18 @@ _CHUNK = 1 << 18
 
 _ENCRYPTED, _STRONG = 0x01, 0x40
 _AES_METHOD, _AES_FIELD = 99, 0x9901
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, ValueError, OverflowError)
+#: What zipfile raises over broken archives, as found by feeding it some.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    struct.error,
+    ValueError,
+    OverflowError,
+    IndexError,
+    NotImplementedError,
+)
 
 
 def refused_archive(code: str, found: str, remedy: str | None = None) -> InputRefused:
@@ -71,7 +83,7 @@ def open_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
     guarded = _Guarded(file, _LARGEST_DIRECTORY)
     try:
         archive = zipfile.ZipFile(cast(BinaryIO, guarded))
-    except (*_BROKEN, NotImplementedError) as error:
+    except BROKEN as error:
         raise refused_archive(
             "archive-broken", "The file is not a whole zip archive: it is broken off or damaged."
         ) from error
@@ -135,7 +147,8 @@ def unpack(
 
     Returns name -> path. Raises ``InputRefused``: ``archive-broken``, ``archive-path-escapes``,
     ``archive-link``, ``archive-bomb``, ``archive-too-large``, ``archive-member-missing``,
-    ``archive-password``. Cancelling leaves what is in ``folder`` to the caller, who made it.
+    ``archive-password``; ``OutputRefused`` where the disk is full. What is in ``folder`` then is left to the
+    caller, who made it.
     """
     events = events or Events()
     written: dict[str, Path] = {}
@@ -146,8 +159,8 @@ def unpack(
         with events.stage("unpack", total) as progress:
             for name, member in members.items():
                 target = folder / name
-                with target.open("xb") as out:
-                    left = member.file_size
+                left = member.file_size
+                with _writable(target) as out:
                     for chunk in _contents(archive, file, member, password):
                         left -= len(chunk)
                         if left < 0:
@@ -160,6 +173,16 @@ def unpack(
                     )
                 written[name] = target
     return written
+
+
+@contextmanager
+def _writable(target: Path) -> Iterator[BinaryIO]:
+    # What reading the archive raises is a refusal already; an OSError here is that of the disk.
+    try:
+        with target.open("xb") as out:
+            yield out
+    except OSError as error:
+        raise cannot_write(target, error) from error
 
 
 def _contents(
@@ -179,13 +202,13 @@ def _contents(
     damaged = _wrong_password() if member.flag_bits & _ENCRYPTED else _damaged()
     try:
         opened = archive.open(member, pwd=password if member.flag_bits & _ENCRYPTED else None)
-    except (RuntimeError, *_BROKEN) as error:
+    except (RuntimeError, *BROKEN) as error:
         raise damaged from error
     with opened:
         while True:
             try:
                 chunk = opened.read(_CHUNK)
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise damaged from error
             if not chunk:
                 return
@@ -198,6 +221,8 @@ def _aes_contents(file: BinaryIO, member: zipfile.ZipInfo, password: bytes) -> I
 
     strength, method = _aes_field(member.extra)
     salt_bytes = aes.STRENGTHS[strength][1]
+    if member.header_offset < 0:
+        raise _damaged()
     file.seek(member.header_offset)
     head = file.read(30)
     if len(head) < 30 or head[:4] != b"PK\3\4":

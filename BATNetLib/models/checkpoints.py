@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from .archive import open_zip
+from .archive import BROKEN, open_zip
 from .inert import Inert, StorageRef, TensorRef, not_a_checkpoint, too_large
 from .pickles import LARGEST_PICKLE, PickleReader
 
@@ -143,7 +143,7 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int | None = None) -> by
         raise too_large(f"The file's pickle has {info.file_size} bytes.")
     try:
         return archive.read(info)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (RuntimeError, *BROKEN) as error:
         raise not_a_checkpoint("The file is damaged: a part of it cannot be read back.") from error
 
 

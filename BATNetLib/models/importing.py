@@ -7,6 +7,7 @@ networks, from the file's table of contents, before its numbers are read. Needs 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -170,9 +171,19 @@ def store_weights(
         write_whole(description_path(path), description_text(entry))
     for model in others:
         if model.path != path:
-            description_path(model.path).unlink(missing_ok=True)
-            model.path.unlink(missing_ok=True)
+            _forget(model)
     return StoredModel(entry, path)
+
+
+def _forget(model: StoredModel) -> None:
+    """Remove a model whose name now stands for other weights."""
+    try:
+        description_path(model.path).unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(model.path, error) from error
+    # Without its description it is listed no more; a program that still reads it may keep the file.
+    with contextlib.suppress(OSError):
+        model.path.unlink(missing_ok=True)
 
 
 def describe_model(path: Path, fields: Mapping[str, Any]) -> ModelEntry:

@@ -141,7 +141,9 @@ def resolve(name: str, stage: str, folder: Path | None = None) -> StoredModel:
 
 
 def _shown(name: str) -> str:
-    return "'" + "".join(c if c.isprintable() else "?" for c in name)[:80] + "'"
+    """A name as it may stand in a message: without folders, short, printable."""
+    base = Path(name).name or name
+    return "'" + "".join(c if c.isprintable() else "?" for c in base)[:80] + "'"
 
 
 def wrong_stage(name: str, found: str, wanted: str) -> NoModel:
