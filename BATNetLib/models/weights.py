@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,8 +123,17 @@ def working_folder(parent: Path) -> Iterator[Path]:
         made = Path(tempfile.mkdtemp(prefix=".work-", dir=parent))
     except OSError as error:
         raise cannot_write(parent / "models", error) from error
+    _sweep(parent)
     with _registered(made):
         yield made
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a run that was killed left here; a day is longer than any run of now takes."""
+    for place in parent.glob(".work-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - place.stat().st_mtime > 86_400:
+                shutil.rmtree(place)
 
 
 def cannot_write(path: Path, error: Exception | None = None) -> OutputRefused:

@@ -13,9 +13,11 @@ import pytest
 from modelfiles import WIDTH, narrow_registry, published_members, write_checkpoint, write_locked_zip
 from recordserver import RecordServer
 
+from BATNetLib.cli import main
 from BATNetLib.cli import models as command
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.events import Events, JsonLines
+from BATNetLib.models import download
 from BATNetLib.models.store import stored_models
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,6 +160,22 @@ def test_with_events_every_line_of_the_output_is_json(server, capsys) -> None:
     assert lines[-1]["action"] == "fetch"
     loading = [line for line in lines if line.get("name") == "download model_weights.zip"]
     assert loading[-1]["done"] == loading[-1]["total"] == server.size
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["list"], 0),
+        (["fetch", "demo"], 2),
+        (["remove", "nothing"], 2),
+        (["import", "nothing.pth"], 3),
+        (["fetch", "batnet", "--yes", "--url", "http://127.0.0.1:9/api"], 5),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(words: list[str], code: int, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
+    assert main(["models", *words]) == code
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("action", ["list", "fetch", "import", "remove", "where"])

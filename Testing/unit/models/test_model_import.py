@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -198,6 +200,17 @@ def test_a_name_that_is_not_the_users_to_give_is_refused(tmp_path: Path, name: s
     with pytest.raises(UsageError):
         import_file(path, name=name or "-")
     assert stored_models() == []
+
+
+def test_what_a_killed_run_left_is_swept_away_after_a_day(tmp_path: Path, own_home: Path) -> None:
+    for name, age in (("old", 90_000), ("young", 60)):
+        place = own_home / "models" / f".work-{name}"
+        place.mkdir(parents=True)
+        (place / "half.pth").write_bytes(b"x")
+        then = time.time() - age
+        os.utime(place, (then, then))
+    import_file(write_checkpoint(tmp_path / "a.pth", "MAMUNet"))
+    assert [p.name for p in (own_home / "models").glob(".work-*")] == [".work-young"]
 
 
 def test_what_the_user_says_of_a_model_is_kept(tmp_path: Path) -> None:

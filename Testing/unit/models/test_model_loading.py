@@ -49,6 +49,14 @@ def test_a_stored_model_runs_with_the_very_numbers_that_were_imported(
         model.network(*inputs)
 
 
+@pytest.mark.parametrize("stage", ["adipose", "brown"])
+def test_the_demonstration_models_that_come_with_the_program_load(stage: str) -> None:
+    model = load_model("demo", stage)
+    assert model.entry.demonstration
+    assert "demonstration model, trained on phantoms" in model.entry.title.lower()
+    assert model.entry.stage == stage
+
+
 def test_the_loaded_network_can_be_trained_on(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path, "MAMUNet"), "adipose")
     assert all(p.requires_grad for p in model.network.parameters())
