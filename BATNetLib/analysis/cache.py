@@ -9,8 +9,17 @@ from ..events import Events
 
 if TYPE_CHECKING:
     from ..models import LoadedModel
+    from .options import AnalysisOptions
 
 ADIPOSE, BROWN = "adipose", "brown"
+
+
+def models_needed(options: AnalysisOptions, *, mask_given: bool) -> dict[str, str]:
+    """Name of the model of each stage that a run with ``options`` uses."""
+    needed = {BROWN: options.brown_model}
+    if options.method == "network" and not mask_given:
+        needed[ADIPOSE] = options.adipose_model
+    return needed
 
 
 class ModelCache:
@@ -34,6 +43,10 @@ class ModelCache:
 
                 self._models[name, stage] = load_model(name, stage, events=events or Events())
             return self._models[name, stage]
+
+    def __contains__(self, wanted: tuple[str, str]) -> bool:
+        """Whether (name, stage) is loaded already."""
+        return wanted in self._models
 
     def put(self, name: str, stage: str, model: LoadedModel) -> None:
         with self._lock:

@@ -10,12 +10,12 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..volume import ADIPOSE_TISSUE, Segment, read_mask, read_volume, write_segmentation
 from ..workfiles import output_errors, whole_folder
-from .cache import ModelCache
+from .cache import ModelCache, models_needed
 from .colours import MASK
 from .maps import ATTENTION_STEP, PROBABILITY_STEP, whole_map, write_map
 from .options import AnalysisOptions, CaseInputs
 from .passport import DEMONSTRATION, passport
-from .pipeline import analyze
+from .pipeline import analyze, check_options
 from .recorder import CaseEvents
 from .result import Analysis
 from .table import write_table
@@ -81,7 +81,12 @@ def analyze_inputs(
             "PET files are not read yet: the SUV of a PET must be computed from its DICOM files first.",
             "Leave the PET out; from Python, analyze() takes a volume in SUV.",
         )
+    check_options(options)
+    models = models or ModelCache()
     with run.phase("read"):
+        # First, so that a missing model is told before a long scan is read.
+        for stage, name in models_needed(options, mask_given=inputs.adipose is not None).items():
+            models.get(name, stage, run)
         ct = read_volume(
             inputs.ct,
             axes=inputs.axes,  # type: ignore[arg-type]

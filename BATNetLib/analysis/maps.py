@@ -7,6 +7,7 @@ is finer than what either means, and a quarter to a half of the size of floating
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from ..brown.patches import Box
 from ..volume import Volume, restore
 
 PROBABILITY_STEP, ATTENTION_STEP = 2**-14, 2**-7
+
+#: Boxes of one value shrink well at any level; higher levels only cost time.
+LEVEL = 5
 
 Shape3 = tuple[int, int, int]
 
@@ -65,4 +69,10 @@ def write_map(stored: np.ndarray, step: float, path: Path, like: Volume, note: s
     image.header["descrip"] = note[:79].encode("ascii", "replace")
     image.header.set_slope_inter(step, 0.0)
     # With a slope in the header nibabel writes the integers as they are.
-    image.to_filename(str(path))
+    with path.open("wb") as file:
+        if path.suffix != ".gz":
+            image.to_stream(file)
+            return
+        # No name and no time in the gzip header: the same map gives the same bytes.
+        with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed:
+            image.to_stream(packed)

@@ -155,7 +155,7 @@ class Panel:
         y, draw = self._y(lungs.cut), ImageDraw.Draw(self.image)
         for x in range(0, self.size[0], 12):
             draw.line([x, y, x + 6, y], fill=colours.FRAME, width=1)
-        self.text("cut", (self.size[0] // 2, y + 3), anchor="ma")
+        self.text("cut", (self.size[0] // 2, y + 3), size=max(13, self.size[0] // 38), anchor="ma")
 
     def sides(self) -> None:
         """R and L as a radiologist reads them."""

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..body import Body, find_body
 from ..brown.patches import Patches, extract_patches
+from ..device import choose_device
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..lungs import check_lungs, cut_plane, find_lungs, lung_extent
-from ..preflight import preflight
+from ..preflight import PreflightLimits, PreflightReport, preflight
 from ..volume import Volume
-from .cache import ADIPOSE, BROWN, ModelCache
+from .cache import ADIPOSE, BROWN, ModelCache, models_needed
 from .measures import adipose_facts, patch_results
 from .options import AnalysisOptions
 from .recorder import CaseEvents
@@ -65,6 +66,7 @@ def analyze(
     options = options or AnalysisOptions()
     case = events if isinstance(events, CaseEvents) else CaseEvents(events)
     run = _Run(ct, options, models or ModelCache(), case)
+    check_options(options)
     given = {"ct": ct, "lungs": lungs, "adipose": adipose, "pet": pet}
     run.result.given = {what: volume for what, volume in given.items() if volume is not None}
     run.check_masks(adipose, pet)
@@ -104,13 +106,14 @@ class _Run:
         self.result.method = "given"
 
     def load_models(self) -> None:
-        stages = {BROWN: self.options.brown_model}
-        if self.result.method == "network":
-            stages[ADIPOSE] = self.options.adipose_model
-        with self.events.phase("read"):
-            for stage, name in stages.items():
-                model = self.models.get(name, stage, self.events)
-                self.result.models[stage] = model.passport()
+        needed = models_needed(self.options, mask_given=self.result.method == "given")
+        if not all((name, stage) in self.models for stage, name in needed.items()):
+            with self.events.phase("read"):
+                for stage, name in needed.items():
+                    self.models.get(name, stage, self.events)
+        for stage, name in needed.items():
+            self.result.models[stage] = self.models.get(name, stage).passport()
+        operating_point_of(self.models.get(needed[BROWN], BROWN).entry, self.options)
         if self.result.demonstration:
             self.events.warning(
                 "demonstration-model",
@@ -122,8 +125,7 @@ class _Run:
         """Lungs, cut and preflight, so that a scan on which no number would make sense ends here."""
         with self.events.phase("lungs"):
             missing = self._lungs(given)
-        with self.events.phase("preflight"):
-            self._preflight()
+        self._preflight()
         if missing is not None and missing.code not in self.options.overrides:
             raise _NotAssessable([missing])
 
@@ -144,14 +146,15 @@ class _Run:
 
     def _preflight(self) -> None:
         lungs = self.result.lungs.mask if self.result.lungs else None
-        report = preflight(
-            self.ct,
-            lungs,
-            self.result.adipose,
-            self.options.limits or None,
-            events=self.events,
-            body=self.body,
-        )
+        with self.events.phase("preflight"):
+            report = preflight(
+                self.ct,
+                lungs,
+                self.result.adipose,
+                self.options.limits or None,
+                events=self.events,
+                body=self.body,
+            )
         report.apply_overrides(self.options.overrides)
         self.result.preflight = report
         self.result.overrides = [
@@ -169,8 +172,7 @@ class _Run:
         if not given:
             with self.events.phase("adipose"):
                 self._segment(until)
-            with self.events.phase("preflight"):
-                self._preflight()
+            self._preflight()
         assert result.adipose is not None
         segmented = (0, self.ct.array.shape[0] if given else until)
         result.adipose_facts = adipose_facts(self.ct, result.adipose, self.cut, segmented, ())
@@ -262,24 +264,39 @@ class _Run:
         return result
 
 
-def decision(probability: float, entry: Any, options: AnalysisOptions) -> dict[str, Any] | None:
-    """Yes or no by the operating point that was loaded with the model; None without one.
+def check_options(options: AnalysisOptions) -> None:
+    """Refuse what could not be done later: unknown findings, limits and devices.
 
-    With a prevalence also the predictive values there (Bayes' theorem). Raises ``UsageError`` where an
-    operating point is asked for by name and the model has none of that name.
+    Raises ``UsageError``, and ``NoModel`` ("torch-missing") where no network can run at all.
     """
+    PreflightReport().apply_overrides(options.overrides)
+    PreflightLimits.of(options.limits or None)
+    choose_device(options.device)
+
+
+def operating_point_of(entry: Any, options: AnalysisOptions) -> Any:
+    """The operating point to decide by, None where the model has none and none was asked for by name."""
     from ..models.registry import operating_point
 
     point = operating_point(entry, options.operating_point)
-    if point is None:
-        if options.operating_point is None:
-            return None
+    if point is None and options.operating_point is not None:
         raise UsageError(
             "unknown-operating-point",
             f"The model {entry.name} has no operating point of the cohort '{options.operating_point}'.",
             "An operating point is a threshold with the cohort that it was measured on.",
             "Leave --operating-point out, or import one with the model.",
         )
+    return point
+
+
+def decision(probability: float, entry: Any, options: AnalysisOptions) -> dict[str, Any] | None:
+    """Yes or no by the operating point that was loaded with the model; None without one.
+
+    With a prevalence also the predictive values there (Bayes' theorem).
+    """
+    point = operating_point_of(entry, options)
+    if point is None:
+        return None
     found: dict[str, Any] = {"positive": probability >= point.threshold, "operating_point": asdict(point)}
     if options.prevalence is not None:
         shares = point.sensitivity, point.specificity

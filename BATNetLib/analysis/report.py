@@ -153,7 +153,7 @@ def _percent(value: float | None, digits: int = 0) -> str:
 
 
 def _number(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _points(difference: float) -> str:

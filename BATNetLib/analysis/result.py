@@ -10,7 +10,7 @@ import numpy as np
 
 from ..brown.attention import Attention
 from ..brown.patches import Box
-from ..preflight.report import PreflightReport
+from ..preflight import PreflightReport
 from ..volume import Volume
 from .options import AnalysisOptions
 from .places import Place
