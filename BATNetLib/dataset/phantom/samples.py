@@ -100,8 +100,8 @@ def imperfect_mask(phantom: Phantom, rng: np.random.Generator) -> np.ndarray:
     fat = phantom.adipose.array > 0
     kind = rng.integers(4)
     if kind == 1:
-        smooth = ndimage.uniform_filter(phantom.ct.array.astype(np.float32), (1, 3, 3))
-        fat = ndimage.binary_dilation(fat, np.ones((1, 3, 3))) & (smooth > -170) & (smooth < -25)
+        hu = phantom.ct.array
+        fat = ndimage.binary_dilation(fat, np.ones((1, 3, 3))) & (hu > -190) & (hu < -30)
     elif kind == 2:
         fat = fat & ~((rng.random(fat.shape, dtype=np.float32) < 0.1) & ~ndimage.binary_erosion(fat))
     elif kind == 3:
