@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputRefused, UsageError
+from .given import Given
 from .headers import PetHeaders
 from .times import before, seconds_between
-
-if TYPE_CHECKING:
-    from .suv import Given
 
 #: After so many half-lives less than 1/1000 of the dose is left: the times cannot be right.
 MOST_HALF_LIVES = 10.0
@@ -29,8 +27,7 @@ REFERENCE_RULES = {
     "ge-private": "GE scan time (0009,100D), because the series time is after the first acquisition",
     "decay-factor": (
         "first acquisition, because the series time is later and the recorded DecayFactor of the slices "
-        "leads "
-        "back to the first acquisition"
+        "leads back to the first acquisition"
     ),
     "injection": "injection (DecayCorrection ADMIN): no decay step",
     "given": "scan time given by hand",
@@ -134,9 +131,8 @@ def _decay_to_scan(headers: PetHeaders, given: Given, half_life_s: float) -> Dec
                 (
                     "pet-injection-times-differ",
                     f"RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime are "
-                    f"{abs(_clock_difference(moment.time(), clock)) / 60:.0f} min apart by the clock; the "
-                    "one with "
-                    "the date was used.",
+                    f"{abs(_clock_difference(moment.time(), clock)) / 60:.0f} min apart by the clock; "
+                    "the one with the date was used.",
                 )
             )
         injection = moment
@@ -172,9 +168,8 @@ def _reference(
             raise InputRefused(
                 "pet-scan-time-unknown",
                 f"The series time is {minutes:.0f} min after the first acquisition, so the series was "
-                "made later, "
-                "and neither GE's scan time (0009,100D) nor the DecayFactor of the slices tells the time "
-                "that "
+                "made later, and neither GE's scan time (0009,100D) nor the DecayFactor of the slices "
+                "tells the time that "
                 "decay was corrected to.",
                 "That time must be known.",
                 "Use the original series from the scanner, or give the start of the scan with --scan-time.",
@@ -195,8 +190,7 @@ def _reference(
             (
                 "pet-series-time-early",
                 f"The series time is {gap / 60:.0f} min before the first acquisition, and no DecayFactor "
-                "says which "
-                "of the two decay was corrected to; the series time was used.",
+                "says which of the two decay was corrected to; the series time was used.",
             )
         )
     return found, rule
@@ -229,8 +223,7 @@ def _require_possible(seconds: float, half_life_s: float) -> None:
         raise InputRefused(
             "pet-uptake-time-impossible",
             f"The scan starts {seconds / 3600:.1f} h after the injection, {seconds / half_life_s:.0f} "
-            "half-lives of "
-            f"{half_life_s:g} s.",
+            f"half-lives of {half_life_s:g} s.",
             f"After more than {MOST_HALF_LIVES:.0f} half-lives nothing is left to measure.",
             "Check the times, dates and the half-life (in seconds); give --injection-time and --scan-time.",
         )

@@ -104,11 +104,9 @@ def evaluate(
         events.warning(
             "pet-ct-contrast",
             "The CT was made with contrast agent, which raises the HU of fat with vessels: HU limits made "
-            "for CT "
-            "without contrast leave part of the brown fat out.",
+            "for CT without contrast leave part of the brown fat out.",
         )
-    with events.stage("PET onto the CT's grid", 1):
-        suv = resample_to_ct(pet.suv, ct, events=events)
+    suv = resample_to_ct(pet.suv, ct, events=events)
     with events.stage("Body and mid-plane", 1):
         body = find_body(ct)
         midplane = (
@@ -156,6 +154,7 @@ def evaluate(
             lean_ratio=_lean_ratio(pet, options),
             depots=depots,
             depot_names=depot_names,
+            events=events,
         )
         assessments = []
         for criterion, found, reason in masks:
@@ -183,8 +182,8 @@ def _remarks(events: Events, midplane: MidPlane, covered: float, mean: float | N
         events.warning(
             "pet-no-midplane",
             f"Only {midplane.symmetry:.0%} of the body overlaps with its mirror image, so the CT shows "
-            "one side of it "
-            "mostly and has no mid-plane: right and left are not told apart. Give the plane with --midline.",
+            "one side of it mostly and has no mid-plane: right and left are not told apart. Give the "
+            "plane with --midline.",
         )
     if covered < COVERED_SHARE:
         events.warning(

@@ -7,7 +7,7 @@ import numpy as np
 from .. import morphology
 from ..errors import InputRefused
 from ..events import Events
-from ..volume import Volume
+from ..volume import Grid, Volume
 from ..volume.orient import resample
 from .bodysize import Patient
 from .criteria import Criterion
@@ -18,6 +18,7 @@ INTERPOLATION = "linear (SimpleITK), from the PET's voxels to the centres of the
 CONNECTIVITY = "voxels that share a face"
 #: Less of the body than this covered by PET is warned of.
 COVERED_SHARE = 0.99
+_SLAB = 32  # slices
 
 
 def resample_to_ct(suv: Volume, ct: Volume, *, events: Events | None = None) -> Volume:
@@ -33,11 +34,19 @@ def resample_to_ct(suv: Volume, ct: Volume, *, events: Events | None = None) -> 
         events.warning(
             "pet-other-frame",
             "CT and PET have different frames of reference: that they lie in register is not known. Check "
-            "their "
-            "overlay before you use any number.",
+            "their overlay before you use any number.",
         )
     values = suv.array.astype(np.float32, copy=False)
-    array = resample(values, suv.grid, ct.grid, nearest=False, fill=np.nan)
+    array = np.empty(ct.array.shape, np.float32)
+    starts = range(0, len(array), _SLAB)
+    with events.stage("PET onto the CT's grid", len(starts)) as stage:
+        for start in starts:  # slab by slab, so that a wish to stop is heard
+            slab = array[start : start + _SLAB]
+            affine = ct.grid.affine.copy()
+            affine[:3, 3] += affine[:3, 0] * start
+            target = Grid((slab.shape[0], slab.shape[1], slab.shape[2]), affine)
+            slab[:] = resample(values, suv.grid, target, nearest=False, fill=np.nan)
+            stage.advance()
     if np.isnan(array).all():
         raise InputRefused(
             "pet-no-overlap",
@@ -93,6 +102,5 @@ def clean(
         return mask
     voxel_mm3 = float(np.prod(spacing))
     if min_volume_mm3 > voxel_mm3:
-        # A whole number of voxels is compared with a rounded quotient: the sliver below keeps equality.
-        mask = morphology.drop_small(mask, min_volume_mm3 / voxel_mm3 - 1e-6)
+        mask = morphology.drop_small(mask, min_volume_mm3 / voxel_mm3)
     return morphology.largest_component(mask) if largest_only else mask

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..events import Events
 from ..volume import Volume
 from .peak import peak_map
 
@@ -60,6 +61,7 @@ class Measurer:
         lean_ratio: float | None = None,
         depots: Volume | None = None,
         depot_names: Mapping[int, str] | None = None,
+        events: Events | None = None,
     ) -> None:
         self.ct, self.suv, self.depots = ct, suv, depots
         self.midline_mm, self.lean_ratio = midline_mm, lean_ratio
@@ -67,66 +69,87 @@ class Measurer:
         for value in () if depots is None else np.unique(depots.array).tolist():
             if value:
                 self.depot_names.setdefault(int(value), f"depot {value:g}")
-        self.peaks = peak_map(suv.array, ct.spacing, union)
+        self.peaks = peak_map(suv.array, ct.spacing, union, (events or Events()).check)
 
     def rows(self, criterion: str, mask: np.ndarray) -> list[Row]:
         """The lines of one mask (bool on the CT's grid): total, then each depot; both sides, right, left."""
-        where = np.flatnonzero(mask)
-        left = self._is_left(where)
-        hu = self.ct.array.ravel()[where].astype(np.float64)
-        suv = self.suv.array.ravel()[where].astype(np.float64)
-        peak = self.peaks(where)
-        regions: list[tuple[str, np.ndarray]] = [("total", np.ones(len(where), bool))]
+        regions: dict[str, int | None] = {"total": None}
         if self.depots is not None:
-            labels = self.depots.array.ravel()[where]
-            regions += [(name, labels == value) for value, name in self.depot_names.items()]
+            regions |= {name: label for label, name in self.depot_names.items()}
+        sums = {(region, side): _Sum() for region in regions for side in SIDES}
+        for index in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
+            self._add_slice(index, mask[index], regions, sums)
         rows = []
-        for region, inside in regions:
+        for region in regions:
+            right, left = (sums[region, side].voxels for side in ("right", "left"))
             for side in SIDES:
-                if side != "both" and left is None:
+                if side != "both" and self.midline_mm is None:
                     rows.append(Row(criterion, region, side, "not assessable", None))
                     continue
-                chosen = inside
-                if side != "both" and left is not None:
-                    chosen = inside & (left if side == "left" else ~left)
-                numbers = self._numbers(hu[chosen], suv[chosen], peak[chosen])
-                if side == "both":
-                    numbers["asymmetry"] = _asymmetry(inside, left)
-                result = "measured" if chosen.any() else "none found"
+                found = sums[region, side]
+                numbers = self._numbers(found)
+                if side == "both" and right + left:
+                    numbers["asymmetry"] = (left - right) / (left + right)
+                result = "measured" if found.voxels else "none found"
                 rows.append(Row(criterion, region, side, result, **numbers))
         return rows
 
-    def _numbers(self, hu: np.ndarray, suv: np.ndarray, peak: np.ndarray) -> dict[str, Any]:
-        volume = len(suv) * self.ct.voxel_ml
-        if not len(suv):
+    def _add_slice(
+        self,
+        index: int,
+        mask: np.ndarray,
+        regions: Mapping[str, int | None],
+        sums: dict[tuple[str, str], _Sum],
+    ) -> None:
+        """Add the voxels of one slice to the sums of their regions and sides."""
+        row, column = np.nonzero(mask)
+        hu, suv = self.ct.array[index, row, column], self.suv.array[index, row, column]
+        peak = self.peaks(index, row, column)
+        sides = {"both": np.ones(len(row), bool)}
+        if self.midline_mm is not None:
+            a = self.ct.grid.affine[0]
+            left = a[0] * index + a[1] * row + a[2] * column + a[3] >= self.midline_mm
+            sides |= {"right": ~left, "left": left}
+        labels = None if self.depots is None else self.depots.array[index, row, column]
+        for region, label in regions.items():
+            inside = None if label is None or labels is None else labels == label
+            for side, chosen in sides.items():
+                if inside is not None:
+                    chosen = chosen & inside
+                if chosen.any():
+                    sums[region, side].add(hu[chosen], suv[chosen], peak[chosen])
+
+    def _numbers(self, found: _Sum) -> dict[str, Any]:
+        if not found.voxels:
             return {"volume_ml": 0.0}
-        mean, highest = float(suv.mean()), float(suv.max())
+        volume, mean = found.voxels * self.ct.voxel_ml, found.suv / found.voxels
         return {
             "volume_ml": volume,
             "suv_mean": mean,
-            "suv_max": highest,
-            "suv_peak": float(peak.max()),
-            "sul_max": None if self.lean_ratio is None else highest * self.lean_ratio,
+            "suv_max": found.suv_max,
+            "suv_peak": found.suv_peak,
+            "sul_max": None if self.lean_ratio is None else found.suv_max * self.lean_ratio,
             "glycolysis": volume * mean,
-            "mean_hu": float(hu.mean()),
+            "mean_hu": found.hu / found.voxels,
         }
 
-    def _is_left(self, where: np.ndarray) -> np.ndarray | None:
-        if self.midline_mm is None:
-            return None
-        affine = self.ct.grid.affine
-        x = np.full(len(where), affine[0, 3])
-        for axis, index in enumerate(np.unravel_index(where, self.ct.grid.shape)):
-            x += affine[0, axis] * index
-        return np.asarray(x >= self.midline_mm)
 
+@dataclass
+class _Sum:
+    """What the voxels of one region and side add up to."""
 
-def _asymmetry(inside: np.ndarray, left: np.ndarray | None) -> float | None:
-    """(left - right) / (left + right) of the voxels ``inside``; None without sides or voxels."""
-    total = int(inside.sum())
-    if left is None or not total:
-        return None
-    return (2 * int((inside & left).sum()) - total) / total
+    voxels: int = 0
+    hu: float = 0.0
+    suv: float = 0.0
+    suv_max: float = -np.inf
+    suv_peak: float = -np.inf
+
+    def add(self, hu: np.ndarray, suv: np.ndarray, peak: np.ndarray) -> None:
+        self.voxels += len(hu)
+        self.hu += float(hu.sum(dtype=np.float64))
+        self.suv += float(suv.sum(dtype=np.float64))
+        self.suv_max = max(self.suv_max, float(suv.max()))
+        self.suv_peak = max(self.suv_peak, float(peak.max()))
 
 
 class HasSlices(Protocol):

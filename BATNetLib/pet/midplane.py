@@ -16,8 +16,7 @@ SMALLEST_SYMMETRY = 0.85
 
 METHOD = (
     "plane across the patient's left-right axis about which the body mirrors onto itself best (largest "
-    "overlap of "
-    "the body mask with its mirror image, all slices together)"
+    "overlap of the body mask with its mirror image, all slices together)"
 )
 
 

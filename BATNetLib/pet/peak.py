@@ -11,9 +11,8 @@ RADIUS_MM = (3.0 * 1000.0 / (4.0 * np.pi)) ** (1.0 / 3.0)
 
 DEFINITION = (
     "highest mean SUV of a 1 mL sphere (diameter 12.4 mm) centred on a voxel of the region; the sphere "
-    "may reach "
-    "beyond the region; computed on the CT's grid after interpolation; voxels on the sphere's edge count "
-    "by the "
+    "may reach beyond the region; computed on the CT's grid after interpolation; voxels on the sphere's "
+    "edge count by the "
     "part of them that lies inside; places without PET do not count"
 )
 
@@ -37,18 +36,21 @@ def sphere_weights(spacing: tuple[float, float, float], radius_mm: float = RADIU
 
 
 def peak_map(
-    suv: np.ndarray, spacing: tuple[float, float, float], where: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
+    suv: np.ndarray,
+    spacing: tuple[float, float, float],
+    where: np.ndarray,
+    check: Callable[[], None] = lambda: None,
+) -> Callable[[int, np.ndarray, np.ndarray], np.ndarray]:
     """Sphere means of ``suv`` (NaN = no value) around the voxels of ``where`` (bool).
 
-    Returns a function from flat indices, all inside ``where``, to float64 means. Works on the box around
-    ``where`` slice by slice with 2D Fourier transforms, so the memory is a few slices per slice of the
-    sphere.
+    Returns a function from a slice, rows and columns, all inside ``where``, to float32 means. Works on the
+    box around ``where`` slice by slice with 2D Fourier transforms, so the extra memory is one box and a few
+    slices. ``check`` is called at each slice and may raise to stop.
     """
     from scipy import fft
 
     if not where.any():
-        return lambda indices: np.zeros(len(indices))
+        return lambda index, row, column: np.zeros(len(row), np.float32)
     weights = sphere_weights(spacing)
     half = [n // 2 for n in weights.shape]
     hits = [np.flatnonzero(where.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
@@ -56,27 +58,45 @@ def peak_map(
     high = [min(n, int(h[-1]) + r + 1) for h, r, n in zip(hits, half, suv.shape, strict=True)]
     box = suv[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     size = [fft.next_fast_len(box.shape[a] + 2 * half[a], real=True) for a in (1, 2)]
-    kernels = [fft.rfft2(plane[::-1, ::-1], size) for plane in weights]
+    kernels = [fft.rfft2(plane[::-1, ::-1].astype(np.float32), size) for plane in weights]
     inner = slice(half[1], half[1] + box.shape[1]), slice(half[2], half[2] + box.shape[2])
-
-    def transformed(index: int) -> tuple[np.ndarray, np.ndarray]:
-        covered = ~np.isnan(box[index])
-        values = np.where(covered, box[index], 0.0).astype(np.float64)
-        return fft.rfft2(values, size), fft.rfft2(covered.astype(np.float64), size)
+    whole = np.float32(weights.sum())
+    # Spheres that reach over the edge of the volume, or a place without PET, have less than their 1 mL.
+    at_edge = any(
+        h[0] < r or h[-1] + r >= n for h, r, n in zip(hits[1:], half[1:], suv.shape[1:], strict=True)
+    )
+    covered = ~np.isnan(box)
+    full = covered.all(axis=(1, 2))
 
     means = np.zeros(box.shape, np.float32)
-    kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    values: dict[int, np.ndarray] = {}
+    shares: dict[int, np.ndarray] = {}
     for index in range(hits[0][0] - low[0], hits[0][-1] - low[0] + 1):
+        check()
         around = range(max(0, index - half[0]), min(len(box), index + half[0] + 1))
-        kept = {k: kept[k] if k in kept else transformed(k) for k in around}
-        total, weight = (
-            fft.irfft2(sum(kept[k][part] * kernels[k - index + half[0]] for k in around), size)[inner]
-            for part in (0, 1)
-        )
-        np.divide(total, weight, out=means[index], where=weight > 1e-6, casting="unsafe")
 
-    def at(indices: np.ndarray) -> np.ndarray:
-        place = np.unravel_index(indices, suv.shape)
-        return means[tuple(p - start for p, start in zip(place, low, strict=True))].astype(np.float64)
+        def summed(spectra: dict[int, np.ndarray], around: range = around, index: int = index) -> np.ndarray:
+            product = sum(spectra[k] * kernels[k - index + half[0]] for k in around)
+            return np.asarray(fft.irfft2(product, size))[inner]
+
+        values = {k: values[k] if k in values else _spectrum(box[k], covered[k], size) for k in around}
+        if at_edge or len(around) < len(weights) or not full[around.start : around.stop].all():
+            shares = {
+                k: shares[k] if k in shares else _spectrum(covered[k], covered[k], size) for k in around
+            }
+            weight = summed(shares)
+            np.divide(summed(values), weight, out=means[index], where=weight > 1e-4)
+        else:
+            np.divide(summed(values), whole, out=means[index])
+
+    def at(index: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        return means[index - low[0], row - low[1], column - low[2]]
 
     return at
+
+
+def _spectrum(plane: np.ndarray, covered: np.ndarray, size: list[int]) -> np.ndarray:
+    """2D transform of a slice, zero where it is not covered."""
+    from scipy import fft
+
+    return np.asarray(fft.rfft2(np.where(covered, plane, 0).astype(np.float32), size))

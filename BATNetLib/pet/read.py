@@ -15,8 +15,10 @@ from ..volume import Volume, read_volume
 from ..volume.files import Axes
 from ..volume.instances import is_dicom_file
 from .attributes import ATTRIBUTES
-from .headers import PHILIPS_ACTIVITY, PHILIPS_SUV, PetHeaders, choose_pet_series, read_headers
-from .suv import Given, SUVFactors, factors_from_headers, factors_from_values
+from .given import Given
+from .headers import PHILIPS_ACTIVITY, PHILIPS_SUV, PetHeaders
+from .series import choose_pet_series, read_headers
+from .suv import SUVFactors, factors_from_headers, factors_from_values
 
 Unit = Literal["bqml", "suv"]
 
@@ -82,8 +84,7 @@ def suv_from_volume(
             "The PET is a plain volume, which does not say what its voxels are.",
             "SUV by body weight, or Bq/mL with weight, dose and times, is needed.",
             "Say --suv-volume for SUVbw; or give --weight, --dose, --injection-time and --scan-time for "
-            "Bq/mL; "
-            "or give the DICOM series.",
+            "Bq/mL; or give the DICOM series.",
         )
     factors = factors_from_values(given or Given(), already_suv=unit == "suv")
     return _scaled(volume, factors, events or Events())

@@ -6,7 +6,6 @@ standard (PS3.3 C.8.9.1) give; what is missing is refused by its name, and nothi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +13,8 @@ from ..errors import InputRefused, UsageError
 from .attributes import ATTRIBUTES
 from .bodysize import Patient
 from .decay import Decay, decay_of_headers, decay_of_values
+from .given import Given
 from .headers import PHILIPS_ACTIVITY, PHILIPS_SUV, PetHeaders
-from .times import Moment
 
 #: Half-life of F-18 in seconds (109.77 min, NIST).
 F18_HALF_LIFE_S = 6586.2
@@ -31,51 +30,6 @@ USUAL_MEAN_SUV = (0.2, 3.0)
 
 #: (code, sentence)
 Remark = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What the user states by hand; it goes before the header and is named in the result. None: not given.
-
-    ``injection``, ``scan``: moments by the clock on the wall; ``scan`` is the time that the voxels are
-    decay-corrected to. ``decay_corrected_to``: "scan" or "injection" (then no decay step follows).
-    """
-
-    weight_kg: float | None = None
-    height_m: float | None = None
-    sex: str | None = None
-    dose_bq: float | None = None
-    injection: Moment | None = None
-    scan: Moment | None = None
-    half_life_s: float | None = None
-    decay_corrected_to: str = "scan"
-
-    def __post_init__(self) -> None:
-        for name in ("weight_kg", "height_m", "dose_bq", "half_life_s"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(
-                    "pet-value-invalid",
-                    f"{name} was given as {value:g}.",
-                    "A number above zero is needed.",
-                    "Correct it.",
-                )
-        for name, value, known in (
-            ("sex", self.sex, (None, "M", "F")),
-            ("decay_corrected_to", self.decay_corrected_to, ("scan", "injection")),
-        ):
-            if value not in known:
-                raise UsageError(
-                    "pet-value-invalid",
-                    f"{name} was given as {value!r}.",
-                    f"It can be {' or '.join(k for k in known if k)}.",
-                    "Correct it.",
-                )
-
-    def names(self) -> list[str]:
-        """Names of what was given."""
-        return [n for n in ("weight_kg", "height_m", "sex", "dose_bq", "injection", "scan", "half_life_s")
-                if getattr(self, n) is not None]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -248,8 +202,7 @@ def mean_suv_warning(mean: float) -> Remark | None:
     return (
         "pet-mean-suv",
         f"The mean SUVbw of the body in view is {mean:.3g}; about 1 is expected ({low:g} to {high:g}). "
-        "Check dose, "
-        "weight, times and unit.",
+        "Check dose, weight, times and unit.",
     )
 
 
@@ -307,10 +260,17 @@ def _philips(
     headers: PetHeaders, by_activity: _ByActivity, patient: Patient, used: dict[str, Any]
 ) -> SUVFactors:
     suv, activity = headers.philips(PHILIPS_SUV), headers.philips(PHILIPS_ACTIVITY)
-    if suv is not None:
+    stated = [n for n in by_activity.given.names() if n not in ("height_m", "sex")]
+    if suv is not None and not (stated and activity is not None):
         used = used | {"PhilipsSUVFactor (7053,1000)": suv}
         formula = f"SUVbw = voxel x {suv:g} (the scanner's own factor)"
         factors = SUVFactors(suv, patient, "philips-suv", formula, used)
+        if stated:
+            text = (
+                f"The scanner's SUV factor holds its own dose, weight and times; {', '.join(stated)} "
+                "given by hand changes nothing of SUVbw."
+            )
+            return replace(factors, warnings=(("pet-philips-factor-fixed", text),))
         if activity is None:
             return factors
         try:
@@ -385,8 +345,7 @@ def _plausible(factors: SUVFactors) -> list[Remark]:
                 (
                     "pet-not-f18",
                     f"The half-life is {factors.decay.half_life_s:g} s; F-18, for which the criteria were "
-                    "made, has "
-                    f"{F18_HALF_LIFE_S:g} s. Check the tracer.",
+                    f"made, has {F18_HALF_LIFE_S:g} s. Check the tracer.",
                 )
             )
     return found

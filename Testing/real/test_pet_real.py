@@ -21,7 +21,8 @@ from BATNetLib.pet import (
     load_criteria,
     read_pet,
 )
-from BATNetLib.pet.headers import PetHeaders, choose_pet_series, read_headers
+from BATNetLib.pet.headers import PetHeaders
+from BATNetLib.pet.series import choose_pet_series, read_headers
 from BATNetLib.volume import read_mask, read_volume, write_volume
 
 CT_CRITERIA = ["barcist", "hu-180-10-suv-1.5", "hu-250-50-suv-2.0", "no-hu-suv-2.0"]

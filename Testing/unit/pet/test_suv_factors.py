@@ -187,6 +187,23 @@ def test_philips_factors_that_disagree_are_warned_of():
     assert "pet-philips-factors-disagree" in codes(factors)
 
 
+def test_a_weight_given_by_hand_leads_over_the_activity_factor_of_a_philips_scanner():
+    def both(ds, i):
+        ds.Units = "CNTS"
+        set_philips(ds, suv=0.0005, activity=1.75)
+
+    factors = factors_from_headers(headers(both), Given(weight_kg=80))
+    assert factors.suv_bw == pytest.approx(1.75 * suv_bw(60, weight=80), rel=1e-12)
+
+    def one(ds, i):
+        ds.Units = "CNTS"
+        set_philips(ds, suv=0.0005)
+
+    fixed = factors_from_headers(headers(one), Given(weight_kg=80))
+    assert fixed.suv_bw == 0.0005
+    assert codes(fixed) == {"pet-philips-factor-fixed"}
+
+
 def test_a_private_element_of_another_creator_is_not_believed():
     def change(ds, i):
         ds.Units = "CNTS"
