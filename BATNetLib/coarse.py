@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +32,6 @@ class Coarse:
         """Volume of one block in mL."""
         return float(np.prod(self.spacing) / 1000.0)
 
-    def steps(self, radius_mm: float) -> tuple[int, int, int]:
-        """A radius in whole blocks along each axis, 0 where the block is much larger than the radius."""
-        a, b, c = (round(radius_mm / s) for s in self.spacing)
-        return a, b, c
-
     def enlarge(self, blocks: np.ndarray) -> np.ndarray:
         """Values of the blocks, repeated on the voxels of the input; any dtype."""
         for axis in (0, 1, 2):
@@ -45,9 +40,30 @@ class Coarse:
         a, b, c = self.shape
         return blocks[:a, :b, :c]
 
+    def voxels(self, box: tuple[slice, slice, slice]) -> tuple[slice, slice, slice]:
+        """The input's voxels that a box of blocks covers."""
+        a, b, c = (
+            slice(side.start * step, min(side.stop * step, length))
+            for side, step, length in zip(box, self.factors, self.shape, strict=True)
+        )
+        return a, b, c
+
+    def cropped(self, box: tuple[slice, slice, slice]) -> Coarse:
+        """The blocks in ``box``, as blocks of the part ``voxels(box)`` of the input."""
+        a, b, c = (side.stop - side.start for side in self.voxels(box))
+        return replace(self, array=self.array[box], shape=(a, b, c))
+
     def shrink_mask(self, mask: np.ndarray) -> np.ndarray:
         """bool blocks of a mask of the input: set where at least half of the block is."""
         return _block_means(mask != 0, self.factors) >= 0.5
+
+    def touched_by(self, mask: np.ndarray) -> np.ndarray:
+        """bool blocks in which any voxel of a mask of the input is set; for walls thinner than a block."""
+        blocks = mask
+        for axis, (step, length) in enumerate(zip(self.factors, self.shape, strict=True)):
+            if step > 1:
+                blocks = np.logical_or.reduceat(blocks, np.arange(0, length, step), axis=axis)
+        return blocks
 
 
 def shrink(ct: Volume, target_mm: float = TARGET_MM) -> Coarse:

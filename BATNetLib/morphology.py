@@ -97,7 +97,7 @@ def box_around(mask: np.ndarray, spacing: Spacing, margin_mm: float) -> tuple[sl
 def drop_small(mask: np.ndarray, smallest_voxels: float) -> np.ndarray:
     """``mask`` without the 6-connected parts of fewer than ``smallest_voxels`` voxels."""
     labels, sizes = components(mask)
-    keep = sizes >= max(1.0, smallest_voxels)
+    keep = sizes >= max(1.0, smallest_voxels - 1e-6)  # a volume in mm3 divided by that of a voxel
     keep[0] = False
     return keep[labels]
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import morphology
 from ..body import Body, find_body, refine
-from ..coarse import Coarse
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..volume.geometry import Volume
@@ -25,9 +24,11 @@ GAS_HU = -400.0
 #: Stool and lung vessels lie between bubbles and alveoli no further apart than twice this.
 BETWEEN_GAS_MM = 3.0
 #: Cortical bone; a closed ring of it holds marrow, which has the HU of fat and is none.
-BONE_HU = 180.0
+BONE_HU = 200.0
+#: Noise and thin places open a ring of cortex by less than this.
+CORTEX_GAP_MM = 10.0
 #: The humeral head and a vertebra are smaller in an axial slice; the rib cage is larger.
-LARGEST_MARROW_MM2 = 2500.0
+LARGEST_MARROW_MM2 = 3000.0
 
 
 def adipose_by_threshold(
@@ -65,19 +66,22 @@ def adipose_by_threshold(
         body = body or find_body(ct)
         stage.advance()
         mask = np.zeros(ct.array.shape, np.uint8)
-        # Only the slices that are wanted, and below them as many as the blur reaches into.
-        reach = min(ct.array.shape[0], stop + math.ceil(BLUR_MM / ct.spacing[0]))
-        part, spacing = ct.array[:reach], ct.spacing
-        inside = _inside(ct, body, reach)
+        box = _box(body, stop + math.ceil(BLUR_MM / ct.spacing[0]))
+        voxels = body.coarse.voxels(box)
+        near, hu = body.cropped(box), ct.array[voxels]
+        # One array is narrowed down step by step: each would take a byte for every voxel.
+        fat = refine(near.mask, near.coarse, hu > GAS_HU)
+        gas = fat & (hu < GAS_HU)
+        gas |= near.coarse.enlarge(_between_gas(near))
+        fat = morphology.erode(fat, ct.spacing, BLUR_MM)
+        fat &= ~morphology.dilate(gas, ct.spacing, BLUR_MM)
+        del gas
         stage.advance()
-        fat = (part >= low) & (part <= high)
-        fat &= morphology.erode(inside, spacing, BLUR_MM)
-        gas = inside & (part < GAS_HU)
-        gas |= body.coarse.enlarge(_between_gas(body))[:reach]
-        fat &= ~morphology.dilate(gas, spacing, BLUR_MM)
-        fat &= ~body.coarse.enlarge(_bone(body.coarse))[:reach]
+        fat &= (hu >= low) & (hu <= high)
+        fat &= ~near.coarse.enlarge(_marrow(hu, near))
         stage.advance()
-        mask[:stop] = morphology.drop_small(fat[:stop], min_component_mm3 / (ct.voxel_ml * 1000.0))
+        fat[stop:] = False
+        mask[voxels] = morphology.drop_small(fat, min_component_mm3 / (ct.voxel_ml * 1000.0))
     if not mask.any():
         raise InputRefused(
             "adipose-empty",
@@ -109,9 +113,11 @@ def _checked(hu_range: tuple[float, float], smallest: float) -> tuple[float, flo
     return low, high
 
 
-def _inside(ct: Volume, body: Body, reach: int) -> np.ndarray:
-    """bool, the body on the first ``reach`` slices at full resolution."""
-    return refine(body.mask, body.coarse, ct.array > GAS_HU)[:reach]
+def _box(body: Body, stop: int) -> tuple[slice, slice, slice]:
+    """Blocks around the body, from the first slice to slice ``stop``."""
+    depth = min(-(-stop // body.coarse.factors[0]), len(body.mask))
+    _, rows, columns = morphology.box_around(body.mask, body.coarse.spacing, 3.0 * BLUR_MM)
+    return slice(0, depth), rows, columns
 
 
 def _between_gas(body: Body) -> np.ndarray:
@@ -120,11 +126,16 @@ def _between_gas(body: Body) -> np.ndarray:
     return morphology.closed(body.air, spacing, BETWEEN_GAS_MM) & body.mask
 
 
-def _bone(coarse: Coarse) -> np.ndarray:
-    """bool blocks of bone with the marrow that it encloses in an axial slice."""
-    bone = morphology.closed(coarse.array > BONE_HU, coarse.spacing, 2.0)
-    holes, count = morphology.slice_components(~bone)
+def _marrow(hu: np.ndarray, body: Body) -> np.ndarray:
+    """bool blocks of marrow: what bone encloses in an axial slice."""
+    coarse, gap = body.coarse, CORTEX_GAP_MM / 2
+    # Cortex may be thinner than a block: one voxel of it is enough, and gaps in it are closed.
+    bone = coarse.touched_by(hu > BONE_HU) & body.mask
+    ring = morphology.closed(bone, coarse.spacing, gap)
+    holes, count = morphology.slice_components(~ring)
     areas = np.bincount(holes.ravel(), minlength=count + 1) * coarse.spacing[1] * coarse.spacing[2]
-    marrow = areas <= LARGEST_MARROW_MM2
-    marrow[0] = True
-    return marrow[holes]
+    enclosed = areas <= LARGEST_MARROW_MM2
+    enclosed[0] = False
+    marrow = enclosed[holes]
+    # Closing narrowed the hole. Bone is left out: its blocks would take along fat that lies against it.
+    return marrow | (morphology.dilate(marrow, coarse.spacing, gap) & ring & ~bone)

@@ -56,6 +56,9 @@ def _field_of_view(view: View) -> list[Finding]:
     """Share of the body's outline, above the cut plane, that the edge of the image makes."""
     limits = view.limits
     body = view.body.mask[: view.counted]
+    # Column by column from front to back: lungs that the edge of the image opens are no outline.
+    front = np.maximum.accumulate(body, axis=1)
+    body = front & np.maximum.accumulate(body[:, ::-1], axis=1)[:, ::-1]
     edge = np.zeros(body.shape, bool)
     edge[:, 0] = edge[:, -1] = edge[:, :, 0] = edge[:, :, -1] = True
     # Scanners fill what lies outside a round field of view with values below those of air.
