@@ -6,6 +6,7 @@ machines must see under the same path; the journal is written by the process tha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -22,6 +23,8 @@ from .engine import Engine, Reply, Task
 _LOOK_EVERY = 0.3
 #: Seconds to wait for a scheduler.
 _CONNECT = 20
+#: Seconds the parts of a cluster are given to end.
+_FAREWELL = 3
 
 
 class DaskWorkers:
@@ -84,11 +87,14 @@ class DaskWorkers:
             time.sleep(0.02)
 
     def close(self) -> None:
-        self._client.cancel(list(self._futures))
+        # A cluster that is slow to say goodbye changes nothing any more.
+        with contextlib.suppress(Exception):
+            self._client.cancel(list(self._futures))
         self._futures.clear()
-        self._client.close(timeout=1)
-        if self._cluster is not None:
-            self._cluster.close(timeout=1)
+        for part in (self._client, self._cluster):
+            with contextlib.suppress(Exception):
+                if part is not None:
+                    part.close(timeout=_FAREWELL)
 
     def _reply(self, future: Any) -> Reply:
         task = self._futures.pop(future)

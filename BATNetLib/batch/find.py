@@ -14,9 +14,11 @@ from .caselist import is_list, read_list
 from .cases import CT, Case, Found, natural, unusable
 from .dicomtree import DicomTree
 from .folders import SCAN_NAMES, cases_in_folder, ending, stem
+from .output import SETTINGS_FILE
+from .rows import PASSPORTS
 
 #: A folder that holds one of these is a result of ours, not an input.
-_RESULTS = ("analysis.json", "batch-settings.json")
+_RESULTS = (*PASSPORTS, SETTINGS_FILE)
 
 
 def find_cases(
@@ -149,7 +151,11 @@ def _longer_and_longer(case: Case) -> Iterator[str]:
     """Names for a case: its own, then with ever more of its folders in front, then with a number."""
     yield case.name
     if case.primary is not None:
-        parts = Path(os.path.realpath(case.primary)).parent.parts[1:]
+        place = Path(os.path.realpath(case.primary))
+        parts = (place if case.members else place.parent).parts[1:]
+        own = tuple(case.name.split("/"))
+        if parts[-len(own) :] == own:
+            parts = parts[: -len(own)]
         yield from ("/".join([*parts[-depth:], case.name]) for depth in range(1, len(parts) + 1))
     yield from (f"{case.name} ({number})" for number in itertools.count(2))
 

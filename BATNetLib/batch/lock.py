@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -62,17 +63,32 @@ class Lock:
             self.path.unlink(missing_ok=True)
 
     def _try(self) -> bool:
+        text = json.dumps(myself())
         with output_errors(self.path.parent.name):
+            # Written first and named then: killed in between, it would be a lock that says nothing.
+            draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
+            draft.write_text(text, encoding="utf-8")
             try:
-                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+                os.link(draft, self.path)
             except FileExistsError:
                 return False
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(myself(), file)
+            except OSError:
+                return self._try_without_links(text)
+            finally:
+                draft.unlink(missing_ok=True)
+        return True
+
+    def _try_without_links(self, text: str) -> bool:
+        try:
+            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
         return True
 
     def _remove_stale(self, seen: dict[str, Any] | None, break_it: bool) -> None:
-        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.stale")
         try:
             self.path.replace(aside)
             if not break_it and read_holder(aside) != seen:
@@ -179,7 +195,9 @@ def _runs(pid: int) -> bool:
         return False
     except OSError:
         return True
-    return True
+    # A process that has ended and that nobody has collected yet does nothing any more.
+    stat = _stat(pid)
+    return stat is None or stat[0] != "Z"
 
 
 def _runs_on_windows(pid: int) -> bool:
@@ -199,9 +217,17 @@ def _runs_on_windows(pid: int) -> bool:
 
 def _process_start(pid: int) -> str | None:
     """A mark that differs between two processes with the same id; None where the system offers none."""
+    stat = _stat(pid)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-    return f"{boot[:8]}-{fields[19]}"
+    return None if stat is None else f"{boot[:8]}-{stat[19]}"
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of Linux' /proc/PID/stat from the state on; None on other systems."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +19,8 @@ from .ledger import CASE_FILE, Ledger, Record, read_case_file
 
 SETTINGS_FILE = "batch-settings.json"
 FORMAT = 1
+#: Seconds after which a draft is nobody's any more.
+_OLD = 600.0
 
 
 class OutputFolder:
@@ -41,7 +45,7 @@ class OutputFolder:
         """Raise ``UsageError`` where the folder is no batch, names cases otherwise, or lies in an input."""
         settings = self.settings()
         if settings is None and self.path.exists():
-            mine = (".batnet-lock", ".work")
+            mine = (".batnet-lock", "..batnet-lock", ".work")
             if not self.path.is_dir() or any(not p.name.startswith(mine) for p in self.path.iterdir()):
                 raise UsageError(
                     "output-not-a-batch",
@@ -158,32 +162,41 @@ class OutputFolder:
     def recover(self, ledger: Ledger) -> None:
         """Bring to their places the results that a killed run had finished, and clear away the rest."""
         mine = self.all_work if self._shard is None else self.my_work
-        for file in sorted(mine.rglob(CASE_FILE)):
-            folder = file.parent
+        for folder in _finished_below(mine):
             record = read_case_file(folder)
             if folder.name.startswith((".", "former-")) or record is None or record["case"] != folder.name:
                 continue
             if _is_newer(record, ledger.records.get(folder.name)):
-                self.work.mkdir(parents=True, exist_ok=True)
-                self.cases.mkdir(parents=True, exist_ok=True)
                 self.place(folder, folder.name)
         # Where a run was killed between two renames the former result is the only one.
-        for former in sorted(mine.rglob("former-*")):
+        for former in _finished_below(mine):
             case_id = former.name.removeprefix("former-")
-            if (former / CASE_FILE).is_file() and not (self.cases / case_id).exists():
+            if case_id != former.name and not (self.cases / case_id).exists():
                 former.replace(self.cases / case_id)
-        if mine.is_dir():
-            for old in mine.iterdir():
-                if old != self.work:
-                    shutil.rmtree(old, ignore_errors=True)
+        for old in mine.glob("*/*" if mine == self.all_work else "*"):
+            if old != self.work:
+                shutil.rmtree(old, ignore_errors=True)
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what a kill left of files that were being written; not what other shards write now."""
+        for draft in (*self.path.glob(".partial-*"), *self.state.glob(".partial-*")):
+            with contextlib.suppress(OSError):
+                if self._shard is None or time.time() - draft.stat().st_mtime > _OLD:
+                    draft.unlink()
 
     def clear_work(self) -> None:
+        """Remove the work folder of this run, and those above it where no other shard uses them."""
         shutil.rmtree(self.work, ignore_errors=True)
         for folder in (self.my_work, self.all_work):
-            try:
+            with contextlib.suppress(OSError):
                 folder.rmdir()
-            except OSError:
-                return
+
+
+def _finished_below(root: Path) -> list[Path]:
+    """Result folders below ``root``. They may vanish meanwhile: a worker of the
+    killed run may still be clearing up."""
+    return sorted(Path(folder) for folder, _, names in os.walk(root) if CASE_FILE in names)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import RESEARCH_USE_ONLY, __version__
-from ..analysis import AnalysisOptions, ModelCache
-from ..analysis.passport import DEMONSTRATION, SCHEMA_VERSION, SOFTWARE, git_commit, plain
+from ..analysis import ASSESSED, AnalysisOptions, ModelCache
+from ..analysis.passport import DEMONSTRATION, SOFTWARE, git_commit, plain
 from ..analysis.pipeline import decision
 from ..analysis.places import place
 from ..brown.patches import PATCH_SIZE, Patches
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..brown.classify import BrownResult
     from ..models import LoadedModel
 
+#: Not an ``analysis.json``: programs that find that name expect a scan, a mask and boxes.
+PASSPORT = "patch-analysis.json"
 #: Shape of the file of one side: pairs, channels (CT, mask), slices, rows, columns.
 SHAPE = (16, 2, PATCH_SIZE, PATCH_SIZE, PATCH_SIZE)
 #: Range of the CT channel as published, and how far rounding may lead out of it.
@@ -73,9 +75,9 @@ def analyze_patches(
         if options.report:
             _write_picture(folder / "preview.png", patches)
         facts["seconds"] = {"classify": round(time.perf_counter() - started, 3)}
-        facts["files"] = sorted(["analysis.json", *(path.name for path in folder.iterdir())])
+        facts["files"] = sorted([PASSPORT, *(path.name for path in folder.iterdir())])
         text = json.dumps(plain(facts), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "analysis.json").write_text(text + "\n", encoding="utf-8")
+        (folder / PASSPORT).write_text(text + "\n", encoding="utf-8")
     return out
 
 
@@ -126,7 +128,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _passport(case: Case, options: AnalysisOptions, model: LoadedModel, found: BrownResult) -> dict[str, Any]:
-    """The passport of a result without a scan: what does not exist is null or empty."""
+    """The passport of a result without a scan, as that of an analysis where both have the same things."""
     brown = model.passport()
     chosen = decision(found.probability, model.entry, options)
     demonstration = bool(model.entry.demonstration)
@@ -140,20 +142,19 @@ def _passport(case: Case, options: AnalysisOptions, model: LoadedModel, found: B
     if demonstration:
         warnings.append({"code": "demonstration-model", "text": DEMONSTRATION})
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": 1,
+        "kind": "ready-made patches",
         "statement": RESEARCH_USE_ONLY,
         "demonstration": DEMONSTRATION if demonstration else None,
         "software": {"name": SOFTWARE, "version": __version__, "commit": git_commit()},
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "case": {
             "id": options.pseudonym,
-            "outcome": "assessed",
+            "outcome": ASSESSED,
             "probability": found.probability,
             "calibrated": bool(brown["calibrated"]),
             "operating_point": (chosen or {}).get("operating_point"),
-            "decision": None
-            if chosen is None
-            else {k: v for k, v in chosen.items() if k != "operating_point"},
+            "decision": chosen and {k: v for k, v in chosen.items() if k != "operating_point"},
             "reasons": [],
         },
         "method": {"adipose": "given", "hu_range": None},
@@ -164,19 +165,10 @@ def _passport(case: Case, options: AnalysisOptions, model: LoadedModel, found: B
         "model": brown,
         "models": {"brown": brown},
         "patches": [_patch(index, float(value)) for index, value in enumerate(found.patch_probabilities)],
-        "adipose": None,
-        "lungs": None,
-        "attention": None,
-        "preflight": None,
-        "overrides": {},
         "warnings": warnings,
         "device": {"brown": found.device},
         "precision": {"brown": found.precision},
         "path": found.path,
-        "options": {
-            **options.as_dict(),
-            **{k: Path(getattr(options, k)).name for k in ("adipose_model", "brown_model")},
-        },
     }
 
 
@@ -187,17 +179,8 @@ def _patch(index: int, probability: float) -> dict[str, Any]:
         "pair": where.pair,
         "side": where.side,
         "place": where.words,
-        "level": where.level,
-        "depth": where.depth,
-        "lateral": where.lateral,
         "partner": where.partner,
         "probability": probability,
-        "adipose_ml": None,
-        "mean_hu": None,
-        "pet": None,
-        "box": None,
-        "box_voxels": None,
-        "box_input_voxels": None,
     }
 
 

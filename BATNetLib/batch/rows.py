@@ -16,17 +16,20 @@ COLUMNS = (
     "adipose_model", "adipose_sha256", "brown_model", "brown_sha256", "demonstration",
     "findings", "warnings", "device", "seconds", "finished",
 )  # fmt: skip
+#: What the passport of a scan, and that of ready-made patches, is called.
+PASSPORTS = ("analysis.json", "patch-analysis.json")
 #: Digits of a model's SHA-256 in tables.
 SHORT = 12
 
 
 def facts_of_result(folder: Path) -> dict[str, Any]:
-    """What a table tells of an analysis folder, from its ``analysis.json``; missing values are None.
+    """What a table tells of a result folder, from its passport; missing values are None.
 
     Raises ``ValueError`` where the passport is not one.
     """
+    file = next((folder / name for name in PASSPORTS if (folder / name).is_file()), folder / PASSPORTS[0])
     try:
-        passport = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+        passport = json.loads(file.read_text(encoding="utf-8"))
         case = passport["case"]
         outcome = case["outcome"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -23,7 +23,7 @@ from .backends import Backend, InProcess, Workers
 from .cases import UNUSABLE, Found, refusal_of
 from .engine import CANCELLED, STOP, UNCHANGED, Reply, make_task
 from .fingerprint import settings_key
-from .ledger import DONE, NOT_ASSESSABLE, PENDING, REFUSED, STATUSES, Ledger, Record
+from .ledger import DONE, NOT_ASSESSABLE, PENDING, REFUSED, STATUSES, Ledger, Record, read_case_file
 from .lock import take_run_lock
 from .output import OutputFolder
 from .plan import Step, make_plan, shard_of
@@ -140,8 +140,19 @@ class _Run:
         wanted = [step.case_id for step in steps if step.run and step.case_id in folders]
         if self.ledger.adopt(self.output.cases, wanted):
             steps = plan()
+        for step in steps:
+            if step.case_id in folders:
+                self._drop_outdated(step.case_id)
         self.result.skipped = sum(not step.run for step in steps)
         return steps
+
+    def _drop_outdated(self, case_id: str) -> None:
+        """Remove a result that came before a refusal or failure, where a kill kept that from happening."""
+        record = self.ledger.records.get(case_id)
+        if record is not None and record["status"] not in (DONE, NOT_ASSESSABLE):
+            former = read_case_file(self.output.cases / case_id)
+            if former is None or former["time"] < record["time"]:
+                self.output.drop(case_id)
 
     def _run(self, steps: list[Step], sign_of_life: Callable[[], None]) -> None:
         waiting = iter(steps)

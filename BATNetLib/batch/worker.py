@@ -19,7 +19,8 @@ from typing import Any
 
 from ..events import Events, Stage
 from ..workfiles import remove_unfinished
-from .engine import Engine, Task
+
+Task = dict[str, Any]
 
 #: Seconds between two signs of progress of one stage.
 _PACE = 0.2
@@ -69,6 +70,9 @@ def main() -> int:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     current: list[Events] = []
     threading.Thread(target=_listen, args=(tasks, current), daemon=True).start()
+    # Only now: a worker whose batch dies while it starts must notice.
+    from .engine import Engine
+
     engine = Engine()
     say(ready=True)
     while True:
