@@ -1,0 +1,30 @@
+"""A stage for Slicer modules: real MRML scenes of slicer-core, Qt with PythonQt's manners, no application.
+
+``missing()`` says why the stage cannot be built on this machine (None where it can); ``raise_curtain()``
+builds it once per process. After that ``import slicer``, ``import qt`` and ``import ctk`` work as inside
+Slicer. See ``Testing/slicer/README.md``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+_raised = None
+
+
+def missing() -> str | None:
+    """Why there can be no stage here, in words; None where everything needed is installed."""
+    for package, name in (("slicer_core", "slicer-core==5.12.4.0"), ("PySide6", "PySide6-Essentials")):
+        if importlib.util.find_spec(package) is None:
+            return f"{name} is not installed (pip install slicer-core==5.12.4.0 PySide6-Essentials)"
+    return None
+
+
+def raise_curtain():
+    """Build the stage on the first call; returns the ``slicer`` package."""
+    global _raised
+    if _raised is None:
+        from . import boot
+
+        _raised = boot.boot()
+    return _raised
