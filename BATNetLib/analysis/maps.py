@@ -62,7 +62,7 @@ def write_map(stored: np.ndarray, step: float, path: Path, like: Volume, note: s
 
     array, grid = restore(stored, like, kind="mask")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
-    image = nib.Nifti1Image(np.ascontiguousarray(array), affine)
+    image = nib.Nifti1Image(np.asfortranarray(array), affine)
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units("mm")

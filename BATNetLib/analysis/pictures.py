@@ -258,5 +258,5 @@ def draw_pictures(analysis: Analysis) -> dict[str, bytes]:
 def png(image: Image.Image) -> bytes:
     """A picture as PNG, without any facts besides its pixels."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()

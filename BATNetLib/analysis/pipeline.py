@@ -131,11 +131,11 @@ class _Run:
 
     def _lungs(self, given: Volume | None) -> Reason | None:
         try:
-            self.body = find_body(self.ct)
-            if given is not None:
-                mask, origin = check_lungs(given, self.ct, self.events, body=self.body), "given"
-            else:
+            if given is None:
+                self.body = find_body(self.ct)
                 mask, origin = find_lungs(self.ct, self.events, body=self.body), "found"
+            else:
+                mask, origin = self._given_lungs(given), "given"
         except InputRefused as error:
             if error.code not in _NOT_ASSESSABLE_CODES:
                 raise
@@ -143,6 +143,15 @@ class _Run:
         first, last = lung_extent(mask.array)
         self.result.lungs = Lungs(mask, origin, first, last, cut_plane(mask))
         return None
+
+    def _given_lungs(self, given: Volume) -> Volume:
+        """The user's mask, checked; as it is where no body is found (the preflight says so and blocks)."""
+        try:
+            self.body = find_body(self.ct)
+        except InputRefused:
+            self.ct.require_same_grid(given, "lung mask")
+            return given.with_array(_binary(given.array > 0, "lung mask"))
+        return check_lungs(given, self.ct, self.events, body=self.body)
 
     def _preflight(self) -> None:
         lungs = self.result.lungs.mask if self.result.lungs else None
@@ -321,7 +330,6 @@ def _reason(error: InputRefused) -> Reason:
 
 def _binary(array: np.ndarray, name: str) -> np.ndarray:
     """uint8 0/1 of a mask of 0 and one other whole number; refuses other values and an empty mask."""
-    values = np.unique(array[:: max(1, array.shape[0] // 8)]) if array.dtype.kind == "f" else None
     low, high = array.min(), array.max()
     if low == high == 0:
         raise InputRefused(
@@ -331,7 +339,7 @@ def _binary(array: np.ndarray, name: str) -> np.ndarray:
             "Check that it was saved after drawing and belongs to this CT.",
         )
     inside = array == high
-    if low != 0 or (values is not None and len(values) > 2) or np.count_nonzero(array) != inside.sum():
+    if low != 0 or np.count_nonzero(array) != np.count_nonzero(inside):
         raise InputRefused(
             "mask-values",
             f"The {name} has values from {low} to {high}, more than background and one label.",
