@@ -86,7 +86,8 @@ def test_wrong_usage_is_exit_code_2():
 
 
 def test_a_missing_file_is_exit_code_3_with_a_way_out_as_json(tmp_path, capsys):
-    code = main(["analyze", str(tmp_path / "no.nii.gz"), "--out", str(tmp_path / "out"), "--events", "json"])
+    scan, out = tmp_path / "no.nii.gz", tmp_path / "out"
+    code = main(["analyze", str(scan), "--out", str(out), "--model", "demo", "--events", "json"])
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 3 and said[-1]["event"] == "error" and said[-1]["remedy"]
     assert str(tmp_path) not in json.dumps(said)
