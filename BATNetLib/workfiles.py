@@ -42,7 +42,7 @@ def whole_folder(out: str | os.PathLike[str], *, replace: bool = False) -> Itera
         tmp = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
         # mkdtemp makes it private; a result folder follows the user's umask like any other folder.
         tmp.chmod(0o777 & ~_umask())
-    with _registered(tmp), output_errors(out.name):
+    with registered(tmp), output_errors(out.name):
         yield tmp
         _exchange(tmp, out)
 
@@ -61,7 +61,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         tmp = Path(name)
         tmp.chmod(0o666 & ~_umask())
-    with _registered(tmp), output_errors(path.name):
+    with registered(tmp), output_errors(path.name):
         yield tmp
         tmp.replace(path)
 
@@ -87,7 +87,11 @@ def remove_unfinished() -> None:
 
 
 @contextmanager
-def _registered(place: Path) -> Iterator[None]:
+def registered(place: Path) -> Iterator[None]:
+    """Remove ``place`` (a file or folder of the caller's own, if it is still there) when the block ends.
+
+    ``remove_unfinished`` removes it too, for a run that must end before its blocks do.
+    """
     with _LOCK:
         _UNFINISHED.add(place)
     try:

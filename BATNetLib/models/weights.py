@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputRefused, OutputRefused
-from ..workfiles import _registered, whole_file
+from ..workfiles import registered, whole_file
 from .architectures import Architecture, Shape, differences, is_counter, recognise
 from .inert import not_a_checkpoint, too_large
 
@@ -124,7 +124,7 @@ def working_folder(parent: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(parent / "models", error) from error
     _sweep(parent)
-    with _registered(made):
+    with registered(made):
         yield made
 
 
