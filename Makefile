@@ -54,11 +54,11 @@ $(BIN)/python:
 $(VENV)/.engine: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once; torch is the large part) ..."
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) --extra-index-url https://pypi.org/simple) 'torch==2.13.0'
-	$(PIP) -e '.[torch,report,dicom,progress]'
+	$(PIP) -e '.[torch,report,dicom,fetch,progress]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.engine
-	$(PIP) -e '.[torch,report,dicom,progress,cluster,test]'
+	$(PIP) -e '.[torch,report,dicom,fetch,progress,cluster,test]'
 	@touch $@
 
 clean:

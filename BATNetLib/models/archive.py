@@ -2,12 +2,13 @@
 
 Nothing of an archive decides where a file is written: the caller names the members it wants and gets
 them under those names in a folder of its own. An archive with a path that leaves its folder, a link, or
-contents out of proportion is refused as a whole. Both ciphers of zip archives are read (the older one by
-Python's zipfile, AES by ``aes.py``), so a published archive with a password opens everywhere.
+contents out of proportion is refused as a whole. Both ciphers of zip archives are read: the older one by
+Python's zipfile, AES by pyzipper, which is imported only when such a member is met.
 """
 
 from __future__ import annotations
 
+import copy
 import stat
 import struct
 import zipfile
@@ -15,9 +16,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from ..errors import InputRefused
+from ..errors import InputRefused, NoModel
 from ..events import Events
 from .weights import cannot_write
 
@@ -30,7 +31,10 @@ _LARGEST_DIRECTORY = 16 * 1024 * 1024
 _CHUNK = 1 << 18
 
 _ENCRYPTED, _STRONG = 0x01, 0x40
-_AES_METHOD, _AES_FIELD = 99, 0x9901
+#: Stands for the compression in the table of contents of an archive that is locked with AES.
+_AES_METHOD = 99
+#: The kinds of compression whose output Python bounds; of the others a few bytes could fill the memory.
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: What zipfile raises over broken archives, as found by feeding it some.
 BROKEN = (
     zipfile.BadZipFile,
@@ -78,18 +82,44 @@ class _Guarded:
 
 
 @contextmanager
-def open_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive. Raises ``InputRefused`` where it is broken or its table of contents is absurd."""
+def open_zip(file: BinaryIO, reader: Any = zipfile.ZipFile) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive. Raises ``InputRefused`` where it is broken or its table of contents is absurd.
+
+    ``reader``: what reads it, ``zipfile.ZipFile`` or ``pyzipper.AESZipFile``, which has the same methods.
+    """
     guarded = _Guarded(file, _LARGEST_DIRECTORY)
     try:
-        archive = zipfile.ZipFile(cast(BinaryIO, guarded))
-    except BROKEN as error:
+        archive = reader(cast(BinaryIO, guarded))
+    except _broken_for(reader) as error:
         raise refused_archive(
             "archive-broken", "The file is not a whole zip archive: it is broken off or damaged."
         ) from error
     guarded.limit = None
     with archive:
         yield archive
+
+
+def _broken_for(reader: Any) -> tuple[type[Exception], ...]:
+    """What ``reader`` raises over broken archives; pyzipper has a BadZipFile of its own."""
+    if reader is zipfile.ZipFile:
+        return BROKEN
+    import pyzipper
+
+    return (*BROKEN, pyzipper.BadZipFile, KeyError, AttributeError)
+
+
+def _aes_reader() -> Any:
+    try:
+        import pyzipper
+    except ImportError as error:
+        raise NoModel(
+            "pyzipper-missing",
+            "The archive is locked with AES, and the package pyzipper that opens it is not installed.",
+            "Python alone opens only the older kind of locked archives.",
+            "Install it (pip install pyzipper) and try again. Or unpack the archive with another program, "
+            "such as 7-Zip, and import each .pth file in it: batnet models import FILE",
+        ) from error
+    return pyzipper.AESZipFile
 
 
 def inspect(archive: zipfile.ZipFile) -> None:
@@ -147,21 +177,20 @@ def unpack(
 
     Returns name -> path. Raises ``InputRefused``: ``archive-broken``, ``archive-path-escapes``,
     ``archive-link``, ``archive-bomb``, ``archive-too-large``, ``archive-member-missing``,
-    ``archive-password``; ``OutputRefused`` where the disk is full. What is in ``folder`` then is left to the
-    caller, who made it.
+    ``archive-password``, ``archive-cipher``, ``archive-compression``; ``NoModel`` ``pyzipper-missing`` where
+    the members are locked with AES and that package is absent; ``OutputRefused`` where the disk is full.
+    What is in ``folder`` then is left to the caller, who made it.
     """
     events = events or Events()
     written: dict[str, Path] = {}
-    with path.open("rb") as file, open_zip(file) as archive:
-        inspect(archive)
-        members = find_members(archive, names)
+    with path.open("rb") as file, _judged(file, tuple(names)) as (archive, members):
         total = sum(member.file_size for member in members.values())
         with events.stage("unpack", total) as progress:
             for name, member in members.items():
                 target = folder / name
                 left = member.file_size
                 with _writable(target) as out:
-                    for chunk in _contents(archive, file, member, password):
+                    for chunk in _contents(archive, member, password):
                         left -= len(chunk)
                         if left < 0:
                             raise refused_archive("archive-bomb", "A member is larger than the archive says.")
@@ -176,6 +205,23 @@ def unpack(
 
 
 @contextmanager
+def _judged(
+    file: BinaryIO, names: tuple[str, ...]
+) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The inspected archive, opened by what can read it, and its members of these base names."""
+    with open_zip(file) as archive:
+        inspect(archive)
+        members = find_members(archive, names)
+        if all(member.compress_type != _AES_METHOD for member in members.values()):
+            yield archive, members
+            return
+    with open_zip(file, _aes_reader()) as archive:
+        # Another program reads the table of contents, so what it makes of it is judged too.
+        inspect(archive)
+        yield archive, find_members(archive, names)
+
+
+@contextmanager
 def _writable(target: Path) -> Iterator[BinaryIO]:
     # What reading the archive raises is a refusal already; an OSError here is that of the disk.
     try:
@@ -185,90 +231,46 @@ def _writable(target: Path) -> Iterator[BinaryIO]:
         raise cannot_write(target, error) from error
 
 
-def _contents(
-    archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo, password: bytes | None
-) -> Iterator[bytes]:
+def _contents(archive: zipfile.ZipFile, member: zipfile.ZipInfo, password: bytes | None) -> Iterator[bytes]:
+    locked = bool(member.flag_bits & _ENCRYPTED)
     if member.flag_bits & _STRONG:
         raise refused_archive(
             "archive-cipher", "The archive uses a cipher that only its maker's program opens."
         )
-    if member.flag_bits & _ENCRYPTED and password is None:
+    if locked and password is None:
         raise _wrong_password()
-    if member.compress_type == _AES_METHOD:
-        yield from _aes_contents(file, member, password or b"")
-        return
-    # The password check of the older cipher is one byte: 1 wrong password in 256 passes it and ends in
-    # noise, which then fails as damaged data.
-    damaged = _wrong_password() if member.flag_bits & _ENCRYPTED else _damaged()
+    if member.compress_type not in _BOUNDED:
+        raise refused_archive(
+            "archive-compression",
+            "The archive is compressed in another way than the usual one (deflate).",
+            "Unpack it with the program that made it and import each file: batnet models import FILE",
+        )
+    if isinstance(archive, zipfile.ZipFile):
+        # The password check of the older cipher is one byte: 1 wrong password in 256 passes it and ends in
+        # noise, which then fails as damaged data.
+        damaged = _wrong_password() if locked else _damaged()
+    else:
+        damaged = _damaged()
+        # pyzipper cuts off without a word what is longer than announced, and no checksum tells. With room for
+        # one byte more the caller, who counts, finds it out.
+        member = copy.copy(member)
+        member.file_size += 1
+    broken = _broken_for(type(archive))
     try:
-        opened = archive.open(member, pwd=password if member.flag_bits & _ENCRYPTED else None)
-    except (RuntimeError, *BROKEN) as error:
+        opened = archive.open(member, pwd=password if locked else None)
+    except broken as error:
         raise damaged from error
+    except RuntimeError as error:
+        raise _wrong_password() if locked else damaged from error
     with opened:
         while True:
             try:
                 chunk = opened.read(_CHUNK)
-            except BROKEN as error:
+            except broken as error:
                 raise damaged from error
             if not chunk:
                 return
             yield chunk
-
-
-def _aes_contents(file: BinaryIO, member: zipfile.ZipInfo, password: bytes) -> Iterator[bytes]:
-    """Decrypt a member after the AE-1/AE-2 layout: salt, 2 check bytes, data, 10 bytes of authentication."""
-    from . import aes
-
-    strength, method = _aes_field(member.extra)
-    salt_bytes = aes.STRENGTHS[strength][1]
-    if member.header_offset < 0:
-        raise _damaged()
-    file.seek(member.header_offset)
-    head = file.read(30)
-    if len(head) < 30 or head[:4] != b"PK\3\4":
-        raise _damaged()
-    name_bytes, extra_bytes = struct.unpack("<HH", head[26:30])
-    file.seek(name_bytes + extra_bytes, 1)
-    salt, check = file.read(salt_bytes), file.read(2)
-    left = member.compress_size - salt_bytes - 2 - aes.CODE_BYTES
-    if left < 0 or len(check) < 2:
-        raise _damaged()
-    try:
-        decryptor = aes.ZipDecryptor(password, strength, salt, check)
-    except ValueError as error:
-        raise _wrong_password() from error
-    inflate = zlib.decompressobj(-15) if method == zipfile.ZIP_DEFLATED else None
-    while left:
-        data = file.read(min(left, _CHUNK))
-        if not data:
-            raise _damaged()
-        left -= len(data)
-        plain = decryptor.decrypt(data)
-        if inflate is None:
-            yield plain
-            continue
-        while plain:
-            try:
-                yield inflate.decompress(plain, _CHUNK)
-            except zlib.error as error:
-                raise _damaged() from error
-            plain = inflate.unconsumed_tail
-    if inflate is not None:
-        yield inflate.flush()
-    if not decryptor.authentic(file.read(aes.CODE_BYTES)):
-        raise _damaged()
-
-
-def _aes_field(extra: bytes) -> tuple[int, int]:
-    """Strength (1 to 3) and the real compression method from the AES field of a member."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack("<HH", extra[:4])
-        if kind == _AES_FIELD and length == 7 and len(extra) >= 11:
-            strength, method = struct.unpack("<BH", extra[8:11])
-            if strength in (1, 2, 3) and method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                return strength, method
-        extra = extra[4 + length :]
-    raise _damaged()
 
 
 def _damaged() -> InputRefused:

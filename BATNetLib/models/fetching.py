@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BATNetError, Cancelled, NoModel, OutputRefused, UsageError
+from ..errors import InputRefused, NoModel, OutputRefused, UsageError
 from ..events import Events
 from .download import RemoteFile, check_url, download, get_json
 from .registry import ModelEntry, load_registry
@@ -122,7 +122,8 @@ def fetch(
 ) -> list[StoredModel]:
     """Download, check, unpack, convert and store what the plan names; returns the stored models.
 
-    A broken or cancelled download is kept and continued by the next fetch. Raises as
+    A broken or cancelled download is kept and continued by the next fetch; one that turns out to hold other
+    than it should is thrown away. Raises as
     ``download.download``, ``archive.unpack`` and ``importing.read_weights``.
     """
     from .importing import import_archive
@@ -139,9 +140,8 @@ def fetch(
         )
         fields = {"licence": plan.licence} if plan.licence else {}
         stored = import_archive(archive, plan.entries, fields, None, replace_existing, folder, events, origin)
-    except (Cancelled, OutputRefused):
-        raise  # the download is whole and stays for the next time
-    except BATNetError:
+    except InputRefused:
+        # Anything else (a full disk, a missing package, a cancel) leaves a whole download for the next time.
         _clear(archive)
         raise
     _clear(archive)

@@ -30,9 +30,14 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    folder = tmp_path_factory.mktemp("published")
-    return write_locked_zip(folder / "a.zip", published_members(folder, WIDTH)).read_bytes()
+def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The two published checkpoints at the width of these tests, by their names in the archive."""
+    return published_members(tmp_path_factory.mktemp("members"), WIDTH)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory, members: dict[str, bytes]) -> bytes:
+    return write_locked_zip(tmp_path_factory.mktemp("published") / "a.zip", members).read_bytes()
 
 
 @pytest.fixture

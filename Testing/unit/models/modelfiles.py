@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from BATNetLib.models import aes
 from BATNetLib.models.architectures import is_counter, state_shapes
 from BATNetLib.models.weights import write_safetensors
 
@@ -162,46 +161,42 @@ def _crc_of_byte(value: int) -> int:
     return value
 
 
-def encrypt_aes(password: bytes, data: bytes) -> bytes:
-    """AE-2 with a 256-bit key; the cipher itself is held against FIPS 197 elsewhere."""
-    import hashlib
-    import hmac
-
-    salt = bytes(range(16))
-    made = hashlib.pbkdf2_hmac("sha1", password, salt, 1000, 66)
-    cipher = aes.ZipDecryptor(password, 3, salt, made[-2:]).decrypt(data)
-    return salt + made[-2:] + cipher + hmac.new(made[32:64], cipher, "sha1").digest()[:10]
-
-
 def write_locked_zip(
-    path: Path, members: dict[str, bytes], password: bytes = b"batnet", cipher: str = "old"
+    path: Path, members: dict[str, bytes], password: bytes = b"batnet", cipher: str = "aes"
 ) -> Path:
-    """A zip archive with deflated, encrypted members; ``cipher``: old or aes."""
+    """A zip archive with deflated, encrypted members; ``cipher``: aes (quick) or old (slow)."""
+    if cipher == "aes":
+        return write_aes_zip(path, members, password)
     local, directory = b"", b""
     for name, data in members.items():
         squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
         packed = squeeze.compress(data) + squeeze.flush()
         crc = zlib.crc32(data)
-        if cipher == "aes":
-            body, method, extra = (
-                encrypt_aes(password, packed),
-                99,
-                struct.pack("<HHH2sBH", 0x9901, 7, 2, b"AE", 3, 8),
-            )
-            crc = 0
-        else:
-            body, method, extra = encrypt_old(password, packed, crc >> 24), 8, b""
+        body = encrypt_old(password, packed, crc >> 24)
         encoded = name.encode()
-        common = struct.pack(
-            "<HHHHHIIIHH", 20, 1, method, 0, 0x21, crc, len(body), len(data), len(encoded), len(extra)
-        )
-        directory += (
-            b"PK\1\2" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, len(local))
-        )
-        directory += encoded + extra
-        local += b"PK\3\4" + common + encoded + extra + body
+        common = struct.pack("<HHHHHIIIHH", 20, 1, 8, 0, 0x21, crc, len(body), len(data), len(encoded), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + common
+        directory += struct.pack("<HHHII", 0, 0, 0, 0, len(local)) + encoded
+        local += b"PK\3\4" + common + encoded + body
     end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(local), 0)
     path.write_bytes(local + directory + b"PK\5\6" + end)
+    return path
+
+
+def write_aes_zip(
+    path: Path,
+    members: dict[str, bytes],
+    password: bytes = b"batnet",
+    bits: int = 256,
+    compression: int = zipfile.ZIP_DEFLATED,
+) -> Path:
+    import pyzipper
+
+    with pyzipper.AESZipFile(path, "w", compression=compression) as archive:
+        archive.setpassword(password)
+        archive.setencryption(pyzipper.WZ_AES, nbits=bits)
+        for name, data in members.items():
+            archive.writestr(name, data)
     return path
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelfiles import WIDTH, narrow_registry, published_members, write_checkpoint, write_locked_zip
+from modelfiles import WIDTH, narrow_registry, write_checkpoint
 from recordserver import RecordServer
 
 from BATNetLib.cli import main
@@ -36,9 +36,9 @@ def batnet(*words: object, events: Events | None = None) -> int:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch):
+def server(tmp_path: Path, archive: bytes, monkeypatch):
     narrow_registry(tmp_path, monkeypatch)
-    made = RecordServer(write_locked_zip(tmp_path / "a.zip", published_members(tmp_path, WIDTH)).read_bytes())
+    made = RecordServer(archive)
     yield made
     made.close()
 

@@ -16,7 +16,6 @@ from modelfiles import (
     arrays_of,
     as_tensors,
     narrow_registry,
-    published_members,
     torch_pickle,
     write_checkpoint,
     write_locked_zip,
@@ -360,9 +359,9 @@ def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cipher", ["old", "aes"])
-def test_the_published_archive_is_imported_whole(tmp_path: Path, monkeypatch, cipher: str) -> None:
+def test_the_published_archive_is_imported_whole(tmp_path: Path, members, monkeypatch, cipher: str) -> None:
     narrow_registry(tmp_path, monkeypatch)
-    path = write_locked_zip(tmp_path / "model_weights.zip", published_members(tmp_path, WIDTH), cipher=cipher)
+    path = write_locked_zip(tmp_path / "model_weights.zip", members, cipher=cipher)
     stored = import_file(path)
     assert [m.entry.name for m in stored] == ["batnet-adipose", "batnet-brown"]
     assert same(stored_arrays(stored[0].path), arrays_of("MAMUNet"))
@@ -372,16 +371,16 @@ def test_the_published_archive_is_imported_whole(tmp_path: Path, monkeypatch, ci
 
 @pytest.mark.parametrize("cipher", ["old", "aes"])
 def test_a_wrong_password_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch, own_home, cipher: str
+    tmp_path: Path, members, monkeypatch, own_home, cipher: str
 ) -> None:
     narrow_registry(tmp_path, monkeypatch)
-    path = write_locked_zip(tmp_path / "model_weights.zip", published_members(tmp_path, WIDTH), cipher=cipher)
+    path = write_locked_zip(tmp_path / "model_weights.zip", members, cipher=cipher)
     assert refused(path, password="guess").code in ("archive-password", "archive-broken")
     assert list((own_home / "models").iterdir()) == []
 
 
-def test_an_archive_of_the_wrong_width_stores_neither_model(tmp_path: Path, own_home) -> None:
-    path = write_locked_zip(tmp_path / "model_weights.zip", published_members(tmp_path, WIDTH))
+def test_an_archive_of_the_wrong_width_stores_neither_model(tmp_path: Path, members, own_home) -> None:
+    path = write_locked_zip(tmp_path / "model_weights.zip", members)
     assert "width 64" in refused(path).wanted
     assert list((own_home / "models").iterdir()) == []
 
