@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
+import vtk
+from PIL import Image
 
 pytestmark = pytest.mark.draws
 
@@ -86,8 +88,6 @@ def test_a_segmentation_is_drawn_over_the_slice_and_can_be_hidden(red, volume):
 
 
 def test_a_model_is_drawn_in_3d_and_cut_in_the_slice(red, volume):
-    import vtk
-
     ball = vtk.vtkSphereSource()
     ball.SetRadius(30)
     ball.Update()
@@ -122,9 +122,9 @@ def test_points_and_regions_are_drawn_where_they_are(red, volume):
     region.CreateDefaultDisplayNodes()
     region.SetCenter([-30, -20, 0])
     region.SetSize([40, 40, 40])
-    region.GetDisplayNode().SetSelectedColor(0, 0, 1)
-    region.GetDisplayNode().SetColor(0, 0, 1)
-    assert hue_share(red.pixels(), (0.1, 0, 1)) > 0.005
+    for set_color in (region.GetDisplayNode().SetSelectedColor, region.GetDisplayNode().SetColor):
+        set_color(0.6, 0, 1)
+    assert hue_share(red.pixels(), (0.6, 0, 1)) > 0.005
 
 
 def make_overlay(volume, name, values, labelmap=False):
@@ -202,6 +202,4 @@ def test_a_view_still_draws_after_the_scene_was_closed_and_read_again(red, volum
 
 
 def test_a_picture_is_written(red, tmp_path):
-    from PIL import Image
-
     assert Image.open(red.save(tmp_path / "pictures" / "red.png")).size == (400, 400)

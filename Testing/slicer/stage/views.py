@@ -131,6 +131,7 @@ class View:
 
     def forceRender(self) -> None:
         self._build()
+        self._node.Modified()  # managers take in what a scene brought when their view next changes
         with mrml_scene.quiet():  # without an X server VTK says so and goes on to EGL
             self._window.Render()
 
@@ -185,7 +186,7 @@ class SliceView(View):
         self._image = vtk.vtkActor2D()
         self._image.SetMapper(mapper)
         self._image.GetProperty().SetDisplayLocationToBackground()
-        self._renderer.AddActor2D(self._image)
+        self._renderer.AddViewProp(self._image)
         self._logic.ResizeSliceNode(*self.size)
 
     def resize(self, width: int, height: int) -> None:
