@@ -18,6 +18,8 @@ LUNG_HU = -400.0
 #: Where the edge lies at full resolution: clinical contours run along the pleura, that is beyond the
 #: middle of the slope between lung and chest wall, and short of the fat outside it (about -100 HU).
 PLEURA_HU = -300.0
+#: The first and the last slice of a lung show at least this much of it.
+END_MM2 = 20.0
 #: Gas without tissue in it. Aerated lung, even emphysema, holds vessels and septa.
 GAS_HU = -950.0
 #: Texture is judged this far from the edge, where tissue does not blur into gas.
@@ -204,6 +206,13 @@ def _full_resolution(ct: Volume, body: Body, labels: np.ndarray) -> np.ndarray:
     reach = np.where(labels > 0, labels, ndimage.grey_dilation(labels, size=(3, 3, 3)))
     mask = coarse.enlarge(reach).copy()
     mask[~refine(labels > 0, coarse, ct.array < PLEURA_HU)] = 0
+    # A few blurred voxels beyond the end of a lung would move its last slice, and with it the cut.
+    least = END_MM2 / (ct.spacing[1] * ct.spacing[2])
+    for side in (RIGHT, LEFT):
+        lung = mask == side
+        area = np.count_nonzero(lung, axis=(1, 2))
+        for plane in np.flatnonzero((area > 0) & (area < least)):
+            mask[plane][lung[plane]] = 0
     return mask
 
 

@@ -16,6 +16,7 @@ _SAMPLE = 1_500_000
 #: Between neighbouring blocks of blood there is less than this, between those of bone more.
 _EVEN_HU = 80.0
 _LEAST_BLOOD_ML = 5.0
+_FILLED_HU = -1023.5
 _RESCALE = "Give the CT itself, in Hounsfield units, with rescale slope and intercept applied."
 
 
@@ -23,7 +24,11 @@ def scale(ct: Volume, limits: PreflightLimits) -> list[Finding]:
     """Looks at the values alone: air must be there, at the HU of air."""
     sample = _sample(ct.array)
     low, high = float(ct.array.min()), float(ct.array.max())
-    share = float(np.mean(sample < -900.0))
+    if (ct.facts or {}).get("resampled"):
+        # Resampling an oblique scan fills the corners with "air", whatever the image is.
+        sample = sample[sample > _FILLED_HU]
+        low = float(sample.min()) if len(sample) else low
+    share = float(np.mean(sample < -900.0)) if len(sample) else 0.0
     values: dict[str, Any] = {"lowest": low, "highest": high, "share_below_minus_900": share}
     if share < limits.air_share_block:
         sentence = (

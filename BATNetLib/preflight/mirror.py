@@ -9,7 +9,8 @@ import numpy as np
 
 #: Cells of the comparison; the midline is found to a fraction of this.
 _CELL_MM = 4.0
-_ANGLES = np.arange(-24.0, 25.0, 2.0)
+_ANGLES = np.arange(-24.0, 25.0, 6.0)
+_FINER = np.array([-4.0, -2.0, 0.0, 2.0, 4.0])
 _SLICES = 10
 
 
@@ -29,43 +30,46 @@ def mirror_axis(
 ) -> MirrorAxis | None:
     """The axis that makes the slices ``level`` most symmetric; None where they hold no body.
 
-    ``hu`` and ``body``: blocks [slice, row, column]. Up to ten slices are rotated about the image centre
-    in steps of 2 degrees; for each angle the correlation with the mirror image at every column comes from
-    one Fourier transform per row. The best angle and column are refined by a parabola.
+    ``hu`` and ``body``: blocks [slice, row, column]. Up to ten slices are rotated about the image centre,
+    in steps of 6 and then of 2 degrees; for each angle the correlation with the mirror image at every
+    column comes from one Fourier transform per row. Angle and column are refined by a parabola.
     """
-    from scipy import ndimage
-
     start, stop, _ = level.indices(len(hu))
     chosen = np.unique(np.linspace(start, stop - 1, _SLICES).astype(int))
     # Tissue of interest from fat to bone; air weighs nothing, so that noise outside does not count.
     image = np.where(body[chosen], np.clip(hu[chosen], -300.0, 200.0) + 320.0, 0.0) / 520.0
-    energy = float((image**2).sum())
-    if not energy:
+    if not image.any():
         return None
-    image, (dy, dx), shift_mm = _cells(image, spacing[1:])
+    image, cells, shift_mm = _cells(image, spacing[1:])
     energy = float((image**2).sum())
-    columns = image.shape[2]
-    centre = (np.array(image.shape[1:]) - 1) / 2.0
-    score = np.zeros((len(_ANGLES), 2 * columns))
-    for index, angle in enumerate(np.deg2rad(_ANGLES)):
-        turn = np.array(
-            [
-                [math.cos(angle), math.sin(angle) * dx / dy],
-                [-math.sin(angle) * dy / dx, math.cos(angle)],
-            ]
-        )
-        offset = centre - turn @ centre
-        for plane in image:
-            turned = ndimage.affine_transform(plane, turn, offset, order=1)
-            spectrum = np.fft.rfft(turned, 2 * columns, axis=1)
-            # The product of a spectrum with itself is the correlation with the mirror image.
-            score[index] += np.fft.irfft((spectrum * spectrum).sum(axis=0), 2 * columns)
-    best, column = np.unravel_index(int(score.argmax()), score.shape)
-    roll = _ANGLES[best] + _vertex(score[:, column], int(best)) * (_ANGLES[1] - _ANGLES[0])
-    middle = (column + _vertex(score[best], int(column))) / 2.0
-    return MirrorAxis(
-        float((middle - centre[1]) * dx) + shift_mm, float(roll), min(1.0, float(score.max()) / energy)
+    rough = np.array([_correlation(image, angle, cells) for angle in _ANGLES])
+    angles = _ANGLES[int(rough.max(axis=1).argmax())] + _FINER
+    score = np.array([_correlation(image, angle, cells) for angle in angles])
+    best, column = (int(i) for i in np.unravel_index(int(score.argmax()), score.shape))
+    roll = angles[best] + _vertex(score[:, column], best) * (angles[1] - angles[0])
+    middle = (column + _vertex(score[best], column)) / 2.0
+    offset = (middle - (image.shape[2] - 1) / 2.0) * cells[1] + shift_mm
+    return MirrorAxis(float(offset), float(roll), min(1.0, float(score.max()) / energy))
+
+
+def _correlation(image: np.ndarray, degrees: float, cells: tuple[float, float]) -> np.ndarray:
+    """Correlation of the rotated slices with their mirror images; index = sum of the two columns."""
+    from scipy import ndimage
+
+    dy, dx = cells
+    angle = math.radians(degrees)
+    turn = np.array(
+        [[math.cos(angle), math.sin(angle) * dx / dy], [-math.sin(angle) * dy / dx, math.cos(angle)]]
     )
+    centre = (np.array(image.shape[1:]) - 1) / 2.0
+    length = 2 * image.shape[2]
+    total = np.zeros(length)
+    for plane in image:
+        turned = ndimage.affine_transform(plane, turn, centre - turn @ centre, order=1)
+        spectrum = np.fft.rfft(turned, length, axis=1)
+        # The product of a spectrum with itself is the correlation with the mirror image.
+        total += np.fft.irfft((spectrum * spectrum).sum(axis=0), length)
+    return total
 
 
 def _cells(image: np.ndarray, spacing: tuple[float, ...]) -> tuple[np.ndarray, tuple[float, float], float]:

@@ -47,6 +47,17 @@ def test_values_that_are_no_hu_block_and_nothing_else_is_guessed(change, words: 
     assert words in found["not-hu"].sentence
 
 
+def test_air_that_resampling_filled_in_is_no_proof_of_hu() -> None:
+    rng = np.random.default_rng(0)
+    array = rng.normal(600, 100, (40, 60, 60)).astype(np.float32)
+    array[:, :20] = -1024.0
+    volume = as_volume(array, resampled={"degrees": 12.0})
+    assert findings(volume)["not-hu"].level == "block"
+    assert "MR" in findings(volume)["not-hu"].sentence
+    turned = as_volume(np.where(ct().array < -1010, -1024, ct().array), resampled={"degrees": 12.0})
+    assert "not-hu" not in findings(turned)
+
+
 def test_air_alone_has_no_body() -> None:
     found = findings(as_volume(np.full((40, 60, 60), -1000.0, np.float32)))
     assert found["no-body"].level == "block"
