@@ -203,6 +203,7 @@ def _attention(analysis: Analysis) -> dict[str, Any] | None:
         "stage": analysis.attention.stage,
         "cells_per_patch_edge": analysis.attention.cells,
         "resolution_mm": attention_resolution(analysis),
+        "empty": not bool(analysis.attention.values.any()),
         "note": "What the network looked at, not where brown fat is.",
     }
 

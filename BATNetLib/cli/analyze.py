@@ -141,6 +141,13 @@ def options_of(args: argparse.Namespace, **further: Any) -> Any:
 
 def run(args: argparse.Namespace, events: Events) -> int:
     """Analyse the scan; raises ``InputRefused`` ("not-assessable") after its folder was written."""
+    if args.adipose is not None and args.method == "hu-threshold":
+        raise UsageError(
+            "mask-and-method",
+            "An adipose mask was given, and a method that makes one.",
+            "It is one or the other.",
+            "Leave --method or --adipose out.",
+        )
     options = options_of(args, keep_names=args.keep_names)
     from ..analysis import analyze_files, case_inputs
 

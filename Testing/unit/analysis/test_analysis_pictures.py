@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -143,6 +144,14 @@ def test_the_page_is_whole_in_itself_and_says_what_it_must(page, result):
         assert words in text, words
     assert len(re.findall(r'class="track right"', page)) == 16
     assert "{{" not in page and "None" not in text and "nan" not in text.lower().split()
+
+
+def test_an_empty_attention_map_is_named_as_such(phantom, models):
+    result = analyze(phantom.ct, phantom.lungs, options=quick(attention_stage="stage3"), models=models)
+    result.attention = replace(result.attention, values=np.zeros_like(result.attention.values))
+    facts = passport(result)
+    assert facts["attention"]["empty"] is True
+    assert "the map is empty" in render_report(result, facts, draw_pictures(result))
 
 
 def test_a_page_with_an_operating_point_shows_predictive_values(phantom):

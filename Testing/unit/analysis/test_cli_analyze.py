@@ -110,7 +110,8 @@ def test_programs_read_stages_result_and_nothing_else(scan, weights, elsewhere):
         (["--method", "network", "--hu-range", "-190", "-30"], "hu-range-unused", 2),
         (["--brown-model", "unheard-of"], "model-unknown", 5),
         (["--device", "abacus"], "unknown-device", 2),
-        (["--adipose", "limits.json"], "unknown-format", 3),
+        (["--method", "network", "--adipose", "limits.json"], "unknown-format", 3),
+        (["--adipose", "limits.json"], "mask-and-method", 2),
     ],
 )
 def test_what_cannot_be_is_refused_in_words_and_leaves_no_folder(
