@@ -8,7 +8,6 @@ are read by the one parser below, which says in words what is wrong. Standard li
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NoModel, UsageError
+from ..resources import resource
 from .architectures import ARCHITECTURES, PUBLISHED_WIDTH, STAGES, WIDEST
 
 SCHEMA_VERSION = 1
@@ -107,28 +107,9 @@ def operating_point(entry: ModelEntry, cohort: str | None = None) -> OperatingPo
     return points[0] if points else None
 
 
-# --- where the registry is
-
-
-def resources_folder() -> Path:
-    """``models`` folder of the program's resources: ``$BATNET_RESOURCES``, in the package, or beside it."""
-    package = Path(__file__).resolve().parents[1]
-    given = os.environ.get("BATNET_RESOURCES")
-    places = [Path(given)] if given else [package / "Resources", package.parent / "Resources"]
-    for place in places:
-        if (place / "models" / "registry.json").is_file():
-            return place / "models"
-    raise NoModel(
-        "registry-missing",
-        "The registry of models, Resources/models/registry.json, is not where the program was installed.",
-        "It comes with the program.",
-        "Install the program again, or set BATNET_RESOURCES to the Resources folder of its sources.",
-    )
-
-
 def load_registry(path: Path | None = None) -> Registry:
-    """Read the registry. Raises ``NoModel``: ``registry-missing``, ``registry-broken``."""
-    path = path or resources_folder() / "registry.json"
+    """Read the registry. Raises ``NoModel``: ``registry-broken``."""
+    path = path or resource("models/registry.json")
     content = read_json(path, "The registry of models")
     try:
         reader = _Fields(content, "registry")

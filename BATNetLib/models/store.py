@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import NoModel, OutputRefused, UsageError
+from ..resources import resource
 from .registry import (
     SCHEMA_VERSION,
     ModelEntry,
@@ -22,7 +23,6 @@ from .registry import (
     is_name,
     load_registry,
     parse_description,
-    resources_folder,
 )
 
 
@@ -83,7 +83,7 @@ def shipped_models(registry: Registry) -> list[StoredModel]:
     for entry in registry.models.values():
         if entry.shipped is None:
             continue
-        path = resources_folder() / entry.shipped
+        path = resource("models/registry.json").with_name(entry.shipped)
         if path.is_file() and description_path(path).is_file():
             found.append(StoredModel(parse_description(description_path(path)), path))
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BATNetError, InputRefused, UsageError
+from ..errors import InputRefused, UsageError
+from ..resources import resource
 from .bodysize import LEAN_MASS, Patient
 
 SCHEMA_VERSION = 1
@@ -87,28 +87,12 @@ class Criterion:
         }
 
 
-def resources_folder() -> Path:
-    """``pet`` folder of the program's resources: in ``$BATNET_RESOURCES``, in the package, or beside it."""
-    package = Path(__file__).resolve().parents[1]
-    given = os.environ.get("BATNET_RESOURCES")
-    places = [Path(given)] if given else [package / "Resources", package.parent / "Resources"]
-    for place in places:
-        if (place / "pet" / "criteria.json").is_file():
-            return place / "pet"
-    raise BATNetError(
-        "criteria-lost",
-        "Resources/pet/criteria.json is not where the program was installed.",
-        "It comes with the program.",
-        "Install the program again, or set BATNET_RESOURCES to the Resources folder of its sources.",
-    )
-
-
 def load_criteria(path: str | Path | None = None) -> dict[str, Criterion]:
     """The criteria of the program, and those of the user's file ``path`` behind them, by name.
 
     Raises ``InputRefused`` ("criteria-invalid") that names the place in the file and what is wrong there.
     """
-    criteria = _read(resources_folder() / "criteria.json", {})
+    criteria = _read(resource("pet/criteria.json"), {})
     return criteria if path is None else criteria | _read(Path(path), criteria)
 
 

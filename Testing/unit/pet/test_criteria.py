@@ -9,6 +9,7 @@ import pytest
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.pet import Patient, choose, load_criteria
 from BATNetLib.pet import criteria as module
+from BATNetLib.resources import resource
 
 PATIENT = Patient(75, 1.78, "M")
 MINE = {
@@ -153,7 +154,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known():
 
 
 def test_the_schema_and_the_reader_know_the_same_fields():
-    schema = json.loads((module.resources_folder() / "criteria.schema.json").read_text())
+    schema = json.loads(resource("pet/criteria.schema.json").read_text())
     entry = schema["properties"]["criteria"]["items"]
     assert set(entry["properties"]) == set(entry["required"]) == module._FIELDS
     assert set(entry["properties"]["suv"]["properties"]) == module._SUV_FIELDS
