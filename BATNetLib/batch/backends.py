@@ -152,7 +152,7 @@ class Workers:
         if message is None:
             return self._crashed(worker)
         if message.get("ready"):
-            worker.ready = True
+            worker.began()
             self._failed_starts = 0
         elif "stage" in message and worker.task:
             self._on_stage(worker.task["id"], message["stage"])
@@ -230,6 +230,11 @@ class _Worker:
         except OSError:
             # It has ended; its reading thread tells.
             pass
+
+    def began(self) -> None:
+        """The process has started; the time of its first case counts from here."""
+        self.ready = True
+        self._since = time.monotonic()
 
     def busy_for(self) -> float:
         return time.monotonic() - self._since

@@ -170,6 +170,12 @@ class _Run:
                         self._end(reply)
                     sign_of_life()
                     self.tables.write_now_and_then(self.events)
+        except Cancelled as error:
+            raise Cancelled(
+                found=f"The batch was cancelled after {self.result.ran} of {len(steps)} cases.",
+                wanted="The others are not done yet.",
+                remedy="Start the same command again: it goes on from there.",
+            ) from error
         finally:
             backend.close()
 

@@ -55,4 +55,4 @@ def without_names(text: str, words: Iterable[str], instead: str) -> str:
 
 def _is_plain(word: str) -> bool:
     parts = [p for p in re.split(r"[.\-_ ]+", word) if p]
-    return all(_PLAIN.fullmatch(p) or (p.isdigit() and len(p) < 3) for p in parts)
+    return all(_PLAIN.fullmatch(p) or (p.isdigit() and len(p) < 4) for p in parts)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from realdata import real_data
 
 from BATNetLib.batch import find_cases
 from BATNetLib.errors import UsageError
@@ -188,3 +189,12 @@ def test_one_dicom_file_stands_for_its_series(tmp_path):
     write_series(tmp_path / "s1", "1.2.10.2", 20)
     (case,) = find_cases([tmp_path / "s1" / "IM020003"]).cases
     assert (case.series, len(case.members)) == ("1.2.10.2", 20)
+
+
+def test_the_real_dicom_folders_give_the_ct_and_tell_why_not_the_others():
+    found = find_cases([real_data("dicom")])
+    assert [(case.name, len(case.members)) for case in found.cases] == [("ct-series", 32)]
+    assert {skipped.name: skipped.why for skipped in found.passed_over} == {
+        "ct-jpeg-lossless": "DICOM series: only 12 slices, at least 16 are wanted",
+        "pet-series": "DICOM series: modality PT, not CT",
+    }

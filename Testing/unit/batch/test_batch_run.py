@@ -257,7 +257,7 @@ def test_a_crash_of_native_code_costs_one_case(tmp_path, scan, batch, calls):
 def test_a_case_without_end_is_given_up(tmp_path, scan, batch):
     scan(tmp_path / "study" / "p1" / "ct.nii.gz", SLOW)
     scan(tmp_path / "study" / "p2" / "ct.nii.gz")
-    batch(tmp_path / "study", tmp_path / "out", keep_names=True, workers=1, time_limit=0.8)
+    batch(tmp_path / "study", tmp_path / "out", keep_names=True, workers=1, time_limit=2.0)
     rows = table(tmp_path / "out")
     assert (rows["p1"]["code"], rows["p2"]["status"]) == ("time-limit", "done")
     assert not (tmp_path / "out" / ".work").exists()
