@@ -202,17 +202,22 @@ def _full_resolution(ct: Volume, body: Body, labels: np.ndarray) -> np.ndarray:
     """The labels on the input's voxels, their edge following ``PLEURA_HU``."""
     from scipy import ndimage
 
-    coarse = body.coarse
-    reach = np.where(labels > 0, labels, ndimage.grey_dilation(labels, size=(3, 3, 3)))
-    mask = coarse.enlarge(reach).copy()
-    mask[~refine(labels > 0, coarse, ct.array < PLEURA_HU)] = 0
+    # Only around the lungs: a scan of the whole body is many times as large.
+    box = morphology.box_around(labels > 0, body.coarse.spacing, 2.0 * max(body.coarse.spacing))
+    voxels, blocks = body.coarse.voxels(box), labels[box]
+    coarse = body.coarse.cropped(box)
+    reach = np.where(blocks > 0, blocks, ndimage.grey_dilation(blocks, size=(3, 3, 3)))
+    part = coarse.enlarge(reach).copy()
+    part[~refine(blocks > 0, coarse, ct.array[voxels] < PLEURA_HU)] = 0
     # A few blurred voxels beyond the end of a lung would move its last slice, and with it the cut.
     least = END_MM2 / (ct.spacing[1] * ct.spacing[2])
     for side in (RIGHT, LEFT):
-        lung = mask == side
+        lung = part == side
         area = np.count_nonzero(lung, axis=(1, 2))
         for plane in np.flatnonzero((area > 0) & (area < least)):
-            mask[plane][lung[plane]] = 0
+            part[plane][lung[plane]] = 0
+    mask = np.zeros(ct.array.shape, np.uint8)
+    mask[voxels] = part
     return mask
 
 

@@ -47,7 +47,8 @@ def preflight(
     ``PreflightReport``, worst findings first. Where the values are no HU, or there is no body, only that
     is said: everything else would be a guess.
 
-    Raises ``UsageError`` ("preflight-limits"), ``InputRefused`` ("other-grid") for a mask elsewhere.
+    Raises ``UsageError`` ("preflight-limits"), ``InputRefused`` ("other-grid", "mask-empty") for a mask
+    that lies elsewhere or a lung mask without a voxel.
     """
     limits = PreflightLimits.of(config)
     events = events or Events()

@@ -29,9 +29,10 @@ def _neck(view: View, above: float) -> list[Finding]:
         return []
     block = above < limits.above_apex_mm_block
     bound = limits.above_apex_mm_block if block else limits.above_apex_mm_warn
+    where = f"starts {above:.0f} mm above the lung apex" if above else "starts within the lungs"
     sentence = (
-        f"The scan starts {above:.0f} mm above the lung apex; less than {bound:g} mm. "
-        "Cervical and supraclavicular fat lies there."
+        f"The scan {where}; at least {bound:g} mm above them are needed, where cervical and supraclavicular "
+        "fat lies."
     )
     advice = (
         "Take a scan that starts in the neck."

@@ -258,3 +258,19 @@ def test_it_can_be_cancelled() -> None:
     events.cancel()
     with pytest.raises(Cancelled):
         preflight(ct(), events=events)
+
+
+def test_an_empty_lung_mask_is_refused_in_words() -> None:
+    with pytest.raises(InputRefused) as refusal:
+        preflight(ct(), ct().with_array(np.zeros_like(lungs_of())))
+    assert refusal.value.code == "mask-empty"
+
+
+@pytest.mark.parametrize(
+    "part", [np.s_[:4], np.s_[40:44], np.s_[:, 40:41], np.s_[:, :, 60:62], np.s_[30:60, 20:40]]
+)
+def test_slivers_of_a_scan_get_a_report_and_no_traceback(part) -> None:
+    volume = ct()
+    report = preflight(changed(volume, volume.array[part]))
+    assert report.blocking
+    assert all(f.sentence and f.advice for f in report.findings)
