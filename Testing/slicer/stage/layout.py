@@ -127,6 +127,12 @@ class LayoutManager:
     def activeThreeDRenderer(self):
         return self._three_d.threeDView().renderer()
 
+    def build_views(self) -> None:
+        """Make all views now; a colour legend is drawn only in views that are older than itself."""
+        for widget in self._slices.values():
+            widget.sliceView().renderer()
+        self._three_d.threeDView().renderer()
+
     def restore(self) -> None:
         """As after the start of Slicer: standard orientations, no volumes, no overlay; for the next test."""
         for name, widget in self._slices.items():

@@ -75,18 +75,19 @@ def _allow_files(slicer, logic, scene) -> None:
 
 
 def _add_label_colors(slicer, scene) -> None:
-    """The colours that label maps ask for by id; Slicer reads them from a file that the wheel lacks."""
-    table = slicer.vtkMRMLColorTableNode()
-    table.SetTypeToUser()
-    table.SetName("GenericAnatomyColors")
-    table.SetSingletonTag("FileGenericAnatomyColors.txt")
-    table.SetNumberOfColors(9)
-    table.SetColor(0, "background", 0, 0, 0, 0)
-    for index in range(1, 9):
-        table.SetColor(index, f"label {index}", index & 1, (index >> 1) & 1, (index >> 2) & 1, 1)
-    table.SetHideFromEditors(True)
-    table.SaveWithSceneOff()
-    scene.AddNode(table)
+    """The colours that label maps ask for by id; Slicer reads them from files that the wheel lacks."""
+    for name in ("GenericAnatomyColors", "GenericColors"):
+        table = slicer.vtkMRMLColorTableNode()
+        table.SetTypeToUser()
+        table.SetName(name)
+        table.SetSingletonTag(f"File{name}.txt")
+        table.SetNumberOfColors(9)
+        table.SetColor(0, "background", 0, 0, 0, 0)
+        for index in range(1, 9):
+            table.SetColor(index, f"label {index}", index & 1, (index >> 1) & 1, (index >> 2) & 1, 1)
+        table.SetHideFromEditors(True)
+        table.SaveWithSceneOff()
+        scene.AddNode(table)
 
 
 class HierarchyKeeper:

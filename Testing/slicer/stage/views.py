@@ -223,6 +223,7 @@ class ThreeDView(View):
 
     def resetFocalPoint(self) -> None:
         self._build()
+        self._node.Modified()
         self._renderer.ResetCamera()
 
     resetCamera = resetFocalPoint
