@@ -18,6 +18,7 @@ from .preview import draw_preview
 from .result import Analysis
 
 REPORT, PREVIEW = "report.html", "preview.png"
+#: Beside this module, not in a folder of its own: only then an installation carries it.
 TEMPLATE = "report.html.j2"
 #: Prevalences at which predictive values are shown, besides the user's own: the active brown fat of
 #: clinical PET/CT is seen in about 5 to 7 % of patients, selected groups have more.
@@ -60,7 +61,7 @@ def render_report(analysis: Analysis, facts: dict[str, Any], pictures: dict[str,
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
