@@ -247,15 +247,24 @@ class Analysis:
         return f"{ct.GetName()}, {when} UTC" if ct else f"{self.node.GetName()}, {when} UTC"
 
     @property
-    def attention_cells(self) -> str | None:
-        """The real resolution of the attention map in words, None where there is no map."""
+    def attention_edges(self) -> str | None:
+        """Edges of an attention cell along slices, rows and columns, such as "8.5 x 31.6 x 12.2" (mm, the mean
+        over the patches); None where there is no map."""
         facts = self.passport["attention"]
         if not facts:
             return None
-        cells = facts["cells_per_patch_edge"]
         low, high = facts["resolution_mm"]["min"], facts["resolution_mm"]["max"]
-        edges = " x ".join(f"{(a + b) / 2:.0f}" for a, b in zip(low, high, strict=True))
-        return _("cells of {edges} mm, {n} x {n} x {n} in a patch").format(edges=edges, n=cells)
+        return " x ".join(f"{(a + b) / 2:.1f}" for a, b in zip(low, high, strict=True))
+
+    @property
+    def attention_note(self) -> str | None:
+        """What the attention map is and how fine it really is, a sentence; None where there is no map."""
+        if self.attention_edges is None:
+            return None
+        return _(
+            "What the network looked at, not where brown fat is. Real resolution: {n} x {n} x {n} cells in a "
+            "patch, each of {edges} mm."
+        ).format(n=self.passport["attention"]["cells_per_patch_edge"], edges=self.attention_edges)
 
     # --- place
     def frame(self) -> Any:

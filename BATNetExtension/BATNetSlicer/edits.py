@@ -85,6 +85,7 @@ def unpack(text: str) -> Cropped:
     facts = json.loads(text)
     shape = tuple(facts["shape"])
     bits = np.frombuffer(zlib.decompress(base64.b64decode(facts["bits"])), np.uint8)
-    change = np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
-    mask = np.logical_xor.accumulate(change, axis=0) if change.size else change
+    mask = np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
+    for k in range(1, len(mask)):
+        mask[k] ^= mask[k - 1]
     return Cropped(mask, tuple(facts["start"]))
