@@ -21,6 +21,8 @@ _WHERE = {
     "analyze_files": "files",
     "analyze_inputs": "files",
     "case_inputs": "files",
+    "check_files": "files",
+    "check_scan": "pipeline",
     "is_analysis_folder": "files",
     "save_analysis": "files",
 }

@@ -8,14 +8,15 @@ from tempfile import TemporaryDirectory
 
 from ..errors import InputRefused, UsageError
 from ..events import Events
-from ..volume import ADIPOSE_TISSUE, Segment, read_mask, read_volume, write_segmentation
+from ..preflight import PreflightReport
+from ..volume import ADIPOSE_TISSUE, Segment, Volume, read_mask, read_volume, write_segmentation
 from ..workfiles import output_errors, whole_folder
 from .cache import ModelCache, models_needed
 from .colours import MASK
 from .maps import ATTENTION_STEP, PROBABILITY_STEP, whole_map, write_map
 from .options import AnalysisOptions, CaseInputs
 from .passport import DEMONSTRATION, passport
-from .pipeline import analyze, check_options
+from .pipeline import analyze, check_options, check_scan
 from .recorder import CaseEvents
 from .result import Analysis
 from .table import write_table
@@ -87,23 +88,44 @@ def analyze_inputs(
         # First, so that a missing model is told before a long scan is read.
         for stage, name in models_needed(options, mask_given=inputs.adipose is not None).items():
             models.get(name, stage, run)
-        ct = read_volume(
-            inputs.ct,
-            axes=inputs.axes,  # type: ignore[arg-type]
-            series=inputs.series,
-            accept_gaps=inputs.accept_gaps,
-            accept_tilt=inputs.accept_tilt,
-            events=run,
-        )
-        lungs, adipose = (
-            None if path is None else read_mask(path, ct, name=name, events=run)
-            for path, name in ((inputs.lungs, "lung mask"), (inputs.adipose, "adipose mask"))
-        )
-    analysis = analyze(ct, lungs, adipose=adipose, options=options, models=models, events=run)
+        ct, lungs, adipose = _read(inputs, run)
+        pet = None if inputs.pet_suv is None else read_volume(inputs.pet_suv, kind="map", events=run)
+    analysis = analyze(ct, lungs, pet, adipose, options=options, models=models, events=run)
     if options.keep_names:
-        files = {"ct": inputs.ct, "lungs": inputs.lungs, "adipose": inputs.adipose}
+        files = {"ct": inputs.ct, "lungs": inputs.lungs, "adipose": inputs.adipose, "pet": inputs.pet_suv}
         analysis.names = {what: path.name for what, path in files.items() if path is not None}
     return analysis
+
+
+def check_files(
+    inputs: CaseInputs, options: AnalysisOptions | None = None, events: Events | None = None
+) -> PreflightReport:
+    """The preflight of a case alone: no model is needed and nothing is written.
+
+    Raises what ``read_volume`` and ``read_mask`` raise, and ``UsageError`` for unknown overrides or limits.
+    """
+    options = options or AnalysisOptions()
+    run = CaseEvents(events)
+    with run.phase("read"):
+        ct, lungs, adipose = _read(inputs, run)
+    return check_scan(ct, lungs, adipose, options=options, events=run)
+
+
+def _read(inputs: CaseInputs, events: CaseEvents) -> tuple[Volume, Volume | None, Volume | None]:
+    """CT, lungs and adipose mask of a case."""
+    ct = read_volume(
+        inputs.ct,
+        axes=inputs.axes,  # type: ignore[arg-type]
+        series=inputs.series,
+        accept_gaps=inputs.accept_gaps,
+        accept_tilt=inputs.accept_tilt,
+        events=events,
+    )
+    lungs, adipose = (
+        None if path is None else read_mask(path, ct, name=name, events=events)
+        for path, name in ((inputs.lungs, "lung mask"), (inputs.adipose, "adipose mask"))
+    )
+    return ct, lungs, adipose
 
 
 def save_analysis(
@@ -124,7 +146,7 @@ def save_analysis(
 def check_output(out: Path, inputs: CaseInputs, *, replace: bool) -> None:
     """Refuse an output folder inside the input, or one that exists and may not be replaced."""
     require_replaceable(out, replace)
-    for path in (inputs.ct, inputs.lungs, inputs.adipose):
+    for path in (inputs.ct, inputs.lungs, inputs.adipose, inputs.pet_suv):
         folder = path if path is not None and path.is_dir() else None
         if path is not None and path.name == CASE_IMAGE:
             folder = path.parent

@@ -95,8 +95,8 @@ class CaseInputs:
     """The files of one case. ``axes``, ``series``, ``accept_gaps``, ``accept_tilt``: see ``read_volume``.
 
     ``brown`` is a brown-fat mask of a training case; an analysis does not use it. ``pet`` is refused for
-    now. ``case_id`` names the case for the caller; it reaches a result only as a pseudonym or with
-    ``keep_names``.
+    now; ``pet_suv`` is a PET whose values are SUV (body weight) already. ``case_id`` names the case for the
+    caller; it reaches a result only as a pseudonym or with ``keep_names``.
     """
 
     ct: Path
@@ -104,6 +104,7 @@ class CaseInputs:
     adipose: Path | None = None
     brown: Path | None = None
     pet: Path | None = None
+    pet_suv: Path | None = None
     axes: str | None = None
     series: str | int | None = None
     accept_gaps: bool = False

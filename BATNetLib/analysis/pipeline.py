@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
@@ -78,6 +79,27 @@ def analyze(
     except _NotAssessable as stop:
         run.result.outcome, run.result.reasons = NOT_ASSESSABLE, stop.reasons
     return run.finished()
+
+
+def check_scan(
+    ct: Volume,
+    lungs: Volume | None = None,
+    adipose: Volume | None = None,
+    *,
+    options: AnalysisOptions | None = None,
+    events: Events | None = None,
+) -> PreflightReport:
+    """The findings with which ``analyze`` would begin; no model is needed. Arguments as in ``analyze``.
+
+    Raises ``InputRefused`` for masks on another grid, empty or with wrong values; ``Cancelled``.
+    """
+    case = events if isinstance(events, CaseEvents) else CaseEvents(events)
+    run = _Run(ct, options or AnalysisOptions(), ModelCache(), case)
+    run.check_masks(adipose, None)
+    with suppress(_NotAssessable):
+        run.look(lungs)
+    assert run.result.preflight is not None
+    return run.result.preflight
 
 
 class _Run:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_USE_ONLY
-from ..errors import EXIT_DONE, InputRefused, UsageError
+from ..errors import EXIT_DONE, EXIT_REFUSED, InputRefused, UsageError
 from ..events import Events
 
 EXAMPLES = """examples:
@@ -45,7 +45,13 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
         help="lung mask; else lobe.nii.gz of a case folder, else found from the CT",
     )
     masks.add_argument("--adipose", type=Path, metavar="FILE", help="adipose mask instead of stage 1")
+    masks.add_argument(
+        "--pet-suv", type=Path, metavar="FILE", help="PET in SUV (body weight): adds uptake to each patch"
+    )
     add_option_arguments(parser)
+    parser.add_argument(
+        "--preflight-only", action="store_true", help="only check the scan: needs no model, writes nothing"
+    )
     parser.add_argument("--keep-names", action="store_true", help="let file names into the result")
     parser.set_defaults(run=run)
 
@@ -149,17 +155,20 @@ def run(args: argparse.Namespace, events: Events) -> int:
             "Leave --method or --adipose out.",
         )
     options = options_of(args, keep_names=args.keep_names)
-    from ..analysis import analyze_files, case_inputs
+    from ..analysis import analyze_files, case_inputs, check_files
 
     inputs = case_inputs(
         args.ct,
         lungs=args.lungs,
         adipose=args.adipose,
+        pet_suv=args.pet_suv,
         axes=args.axes,
         series=args.series,
         accept_gaps=args.accept_gaps,
         accept_tilt=args.accept_tilt,
     )
+    if args.preflight_only:
+        return _tell_findings(check_files(inputs, options, events), events, quiet=args.events == "json")
     out = args.out or default_output(args.ct)
     analyze_files(inputs, out, options, events=events, replace=args.replace)
     return tell(out, events, quiet=args.events == "json")
@@ -197,6 +206,17 @@ def tell(folder: Path, events: Events, *, quiet: bool) -> int:
             print(facts["demonstration"])
         print(RESEARCH_USE_ONLY)
     return EXIT_DONE
+
+
+def _tell_findings(report: Any, events: Events, *, quiet: bool) -> int:
+    """Name the findings. A scan that would not be assessable is refused, as an analysis would refuse it."""
+    events.result("", preflight=report.as_dict())
+    if not quiet:
+        for finding in report.findings:
+            said = f"{finding.sentence} {finding.advice}"
+            print(f"  {finding.level:<6}{finding.code:<20}{said}")
+        print(f"{len(report.findings)} findings; nothing was written.")
+    return EXIT_REFUSED if report.blocking else EXIT_DONE
 
 
 def default_output(ct: Path) -> Path:

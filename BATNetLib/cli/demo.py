@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_USE_ONLY
-from ..errors import UsageError
+from ..errors import EXIT_DONE, UsageError
 from ..events import Events
 
 DEFAULT_OUT = "batnet-demo"
@@ -56,6 +56,9 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
         default="both",
         help="sides of the patient that have brown fat (default: both)",
     )
+    parser.add_argument(
+        "--phantom-only", action="store_true", help="make the patient and analyse nothing; needs no torch"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cuda, cuda:N, mps or cpu")
     parser.set_defaults(run=run)
 
@@ -70,7 +73,8 @@ def run(args: argparse.Namespace, events: Events) -> int:
 
     out = args.out
     replace = _may_be_replaced(out)
-    require_torch()
+    if not args.phantom_only:
+        require_torch()
     start = time.perf_counter()
     with whole_folder(out, replace=replace) as folder:
         with events.stage("make the phantom"):
@@ -81,14 +85,20 @@ def run(args: argparse.Namespace, events: Events) -> int:
             key: phantom.facts[key] for key in ("seed", "size", "brown", "brown_ml", "adipose_ml", "arms")
         }
         del phantom
-        # Only the CT is handed over: lungs and fat are found as they would be for a patient.
-        options = AnalysisOptions(adipose_model="demo", brown_model="demo", device=args.device)
-        inputs = case_inputs(folder / CASE / "image.nii.gz")
-        analyze_files(inputs, folder / RESULT, options, events=events)
+        if not args.phantom_only:
+            # Only the CT is handed over: lungs and fat are found as they would be for a patient.
+            options = AnalysisOptions(adipose_model="demo", brown_model="demo", device=args.device)
+            inputs = case_inputs(folder / CASE / "image.nii.gz")
+            analyze_files(inputs, folder / RESULT, options, events=events)
         seconds = round(time.perf_counter() - start, 1)
         text = {"demo": "batnet", "note": DEMONSTRATION, "phantom": truth, "seconds": seconds}
         (folder / MARK).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
     quiet = args.events == "json"
+    if args.phantom_only:
+        events.result(str(out / CASE), phantom=truth)
+        if not quiet:
+            print(f"The phantom has {_truth(truth)}: {out / CASE / 'image.nii.gz'}")
+        return EXIT_DONE
     code = tell(out / RESULT, events, quiet=quiet)
     if not quiet:
         print(f"The phantom has        {_truth(truth)}.")

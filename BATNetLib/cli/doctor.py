@@ -50,7 +50,10 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, events: Events) -> int:
     found = examine()
-    print(json.dumps(found, indent=2) if args.json else in_words(found))
+    if args.events == "json":
+        events.result("", doctor=found)
+    else:
+        print(json.dumps(found, indent=2) if args.json else in_words(found))
     return EXIT_DONE
 
 

@@ -196,9 +196,9 @@ def _ask(name: str) -> None:
 
 
 def _answer(args: argparse.Namespace, events: Events, facts: dict[str, Any], text: str) -> None:
-    """The result of an action: for programs that read events one more line of them, else JSON or words."""
+    """The result of an action: as an event for programs that read those, else JSON or words."""
     if isinstance(events, JsonLines):
-        print(json.dumps({"event": "models", "action": args.action, **facts}), flush=True)
+        events.result("", action=args.action, **facts)
     elif args.json:
         print(json.dumps(facts, indent=2))
     else:

@@ -156,7 +156,7 @@ def test_fetching_with_yes_tells_programs_what_was_stored(server, capsys) -> Non
 def test_with_events_every_line_of_the_output_is_json(server, capsys) -> None:
     assert batnet("fetch", "batnet", "--yes", "--url", server.base, events=JsonLines()) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[-1]["event"] == "models"
+    assert lines[-1]["event"] == "result"
     assert lines[-1]["action"] == "fetch"
     loading = [line for line in lines if line.get("name") == "download model_weights.zip"]
     assert loading[-1]["done"] == loading[-1]["total"] == server.size
