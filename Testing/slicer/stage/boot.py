@@ -13,7 +13,6 @@ from pathlib import Path
 def boot():
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
-    sys.pyside6_option_python_enum = 0x02  # enumerations are integers, as in PythonQt
     from . import qt_module
 
     sys.modules["qt"] = qt_module.build()

@@ -17,7 +17,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from . import mrml_scene
+from . import DEBIAN, mrml_scene
 
 SLICE_MANAGERS = (
     "vtkMRMLVolumeGlyphSliceDisplayableManager",
@@ -59,7 +59,7 @@ def cannot_draw() -> str | None:
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, timeout=120)
     if probe.returncode == 0:
         return None
-    return "no off-screen OpenGL on this machine (Debian: apt-get install libegl1 libgl1 libgl1-mesa-dri)"
+    return f"no off-screen OpenGL on this machine (Debian: apt-get install {DEBIAN})"
 
 
 class View:
