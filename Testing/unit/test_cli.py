@@ -75,7 +75,7 @@ def test_no_input_at_all_does_not_cancel(capfd):
         text=True,
     )
     assert done.returncode == 0
-    assert json.loads(done.stdout)["notice"].startswith("Research use only")
+    assert json.loads(done.stdout)["doctor"]["notice"].startswith("Research use only")
 
 
 def test_wrong_usage_is_exit_code_2():
