@@ -23,7 +23,7 @@ _WHERE = {
     "resolve": "store",
     "describe_model": "importing",
     "import_file": "importing",
-    "read_weights": "importing",
+    "read_weights": "reading",
     "state_shapes": "architectures",
 }
 

@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .printable import printable
+
 Shape = tuple[int, ...]
 
 #: Width of the published networks.
@@ -115,7 +117,7 @@ def differences(shapes: Mapping[str, Shape], architecture: str, width: int) -> D
 
 def _few(names: tuple[str, ...] | list[str], shown: int) -> str:
     # A stranger's key may be anything; printable and short is all that reaches a message.
-    clean = ["".join(c if c.isprintable() else "?" for c in name)[:80] for name in names[:shown]]
+    clean = [printable(name, 80) for name in names[:shown]]
     return ", ".join(clean) + (", ..." if len(names) > shown else "")
 
 

@@ -7,6 +7,7 @@ in ``<name>.part`` with a note beside it of what it is a part of; a part of anyt
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import json
@@ -27,6 +28,7 @@ from typing import Any
 from .. import __version__
 from ..errors import NoModel, OutputRefused, UsageError
 from ..events import Events
+from .printable import printable
 
 #: Seconds without a byte after which a connection is given up and tried again.
 TIMEOUT = 30.0
@@ -66,11 +68,14 @@ def check_url(url: str) -> str:
 
 
 class _TryAgain(Exception):
-    """This try failed in a way that may pass; ``wait`` seconds are wished by the server."""
+    """This try failed in a way that may pass.
 
-    def __init__(self, why: str, wait: float = 0.0, tries: int | None = None) -> None:
+    ``wait``: seconds wished by the server; ``afresh``: what has arrived is of no use to the next try.
+    """
+
+    def __init__(self, why: str, wait: float = 0.0, tries: int | None = None, afresh: bool = False) -> None:
         super().__init__(why)
-        self.why, self.wait, self.tries = why, wait, tries or TRIES
+        self.why, self.wait, self.tries, self.afresh = why, wait, tries or TRIES, afresh
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -87,13 +92,19 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+@functools.lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """What tells trusted servers; reading the machine's certificates takes longer than a small answer."""
+    return ssl.create_default_context()
+
+
 def _opener() -> urllib.request.OpenerDirector:
     # Put together by hand: the usual one also opens file:, ftp: and data: addresses.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=_certificates()),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),
@@ -161,12 +172,14 @@ def _explained(error: Exception) -> Exception:
         if error.code in _PASSING:
             return _TryAgain(f"the server answers {error.code}", _wished_wait(error.headers))
         if error.code == 416:
-            return _TryAgain("the server does not have the rest of the file")
+            return _TryAgain("the server does not have the rest of the file", afresh=True)
         if 300 <= error.code < 400:
             return _failed(
                 "download-redirect", "The server sends the download on to where it cannot be followed."
             )
-        return _failed("download-refused", f"The server answers {error.code} ({_short(error.reason)}).")
+        return _failed(
+            "download-refused", f"The server answers {error.code} ({printable(error.reason, 60)})."
+        )
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _failed(
@@ -190,10 +203,6 @@ def _in_words(reason: Any) -> str:
     if isinstance(reason, socket.gaierror):
         return "the name of the server cannot be found"
     return "the connection failed"
-
-
-def _short(text: Any) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(text))[:60]
 
 
 def _wished_wait(headers: Message | None) -> float:
@@ -310,12 +319,11 @@ def _fill(part: _Part, remote: RemoteFile, events: Events) -> None:
                         if progress.done > remote.size:
                             break
                 if part.size > remote.size:
-                    part.discard()
-                    raise _TryAgain("the server sends more than the record states")
+                    raise _TryAgain("the server sends more than the record states", afresh=True)
                 if part.size < remote.size:
                     raise _TryAgain("the connection broke off")
             except _TryAgain as error:
-                if "rest of the file" in error.why:
+                if error.afresh:
                     part.discard()
                 attempt.failed(error, brought_bytes=part.size > before)
             finally:

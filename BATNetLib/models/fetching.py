@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import InputRefused, NoModel, OutputRefused, UsageError
 from ..events import Events
 from .download import RemoteFile, check_url, download, get_json
+from .printable import printable
 from .registry import ModelEntry, load_registry
 from .store import StoredModel, home_folder, models_folder, stored_models
 
@@ -114,7 +115,7 @@ def plan_fetch(
 
 
 def _one_line(text: Any) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(text))[:200].strip()
+    return printable(text, 200, instead=" ").strip()
 
 
 def fetch(
@@ -124,7 +125,7 @@ def fetch(
 
     A broken or cancelled download is kept and continued by the next fetch; one that turns out to hold other
     than it should is thrown away. Raises as
-    ``download.download``, ``archive.unpack`` and ``importing.read_weights``.
+    ``download.download``, ``archive.unpack`` and ``reading.read_weights``.
     """
     from .importing import import_archive
 

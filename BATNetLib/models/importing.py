@@ -1,8 +1,6 @@
-"""From a file of weights that anybody wrote to a model in the user's folder, without running any of it.
+"""From a file of weights to a model in the user's folder: read, described, stored under a name.
 
-Takes a state dict, a pickled module or a pickled DataParallel of torch, a training checkpoint that holds
-one, a safetensors file, or the published archive. Keys and shapes are compared with those of the two
-networks, from the file's table of contents, before its numbers are read. Needs numpy, not torch.
+Takes what ``reading`` reads, or the published archive. Needs numpy, not torch.
 """
 
 from __future__ import annotations
@@ -10,96 +8,26 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from ..errors import InputRefused, UsageError
 from ..events import Events
-from .architectures import ARCHITECTURES, Differences, differences, is_counter, recognise
 from .archive import open_zip, unpack
-from .checkpoints import open_checkpoint, state_dicts
-from .inert import too_large
+from .reading import Weights, read_weights
 from .registry import ModelEntry, load_registry, make_entry, parse_description
 from .store import StoredModel, check_name, description_path, description_text, models_folder, stored_models
 from .weights import (
-    LARGEST_FILE,
-    Arrays,
     cannot_write,
-    file_sha256,
-    first_unusable,
     is_safetensors,
     read_limited,
-    read_safetensors,
     sha256_of,
     unreadable,
     working_folder,
     write_safetensors,
     write_whole,
 )
-
-#: Words that wrappers put before every key (DataParallel, torch.compile, a training loop's attribute).
-_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Tensors of one network, checked: complete, of the right shapes, finite."""
-
-    architecture: str
-    stage: str
-    width: int
-    arrays: Arrays
-    source_sha256: str
-    filled_in: tuple[str, ...] = ()
-
-
-def read_weights(path: Path, stage: str | None = None, events: Events | None = None) -> Weights:
-    """Read and check a file of weights (not an archive of several).
-
-    Raises ``InputRefused``: ``file-missing``, ``checkpoint-unreadable``, ``checkpoint-too-large``,
-    ``checkpoint-runs-code``, ``not-this-network``, ``weights-differ`` (names tensors missing, superfluous or
-    of another shape), ``weights-not-finite``, ``wrong-stage`` where ``stage`` is given and is another.
-    """
-    events = events or Events()
-    with events.stage("read weights"):
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise too_large(f"{path.name} has {path.stat().st_size / 1e9:.1f} GB.")
-            with path.open("rb") as file:
-                head = file.read(64)
-            digest = file_sha256(path)
-        except OSError as error:
-            raise unreadable(path) from error
-        events.check()
-        if is_safetensors(head):
-            arrays = read_safetensors(read_limited(path))
-            architecture, width, chosen = _choose([_unwrapped(arrays)], lambda value: value.shape)
-            _check_stage(path, architecture, stage)
-            tensors = dict(chosen)
-        else:
-            with open_checkpoint(path) as checkpoint:
-                found = [_unwrapped(state) for state in state_dicts(checkpoint.root)]
-                architecture, width, chosen_refs = _choose(found, lambda ref: ref.shape)
-                _check_stage(path, architecture, stage)
-                tensors = {}
-                for key, ref in chosen_refs.items():
-                    events.check()
-                    tensors[key] = checkpoint.array(ref)
-    filled = _fill_counters(tensors, architecture, width)
-    complaint = first_unusable(tensors)
-    if complaint:
-        raise InputRefused(
-            "weights-not-finite",
-            f"{path.name} cannot be used: {complaint}.",
-            "Finite numbers in every tensor are wanted.",
-            "Take an earlier checkpoint of the training, or get the file again from its source.",
-        )
-    return Weights(architecture, ARCHITECTURES[architecture].stage, width, tensors, digest, filled)
 
 
 def import_file(
@@ -203,7 +131,7 @@ def describe_model(path: Path, fields: Mapping[str, Any]) -> ModelEntry:
             "Save the state dict with safetensors.torch.save_file first.",
         )
     weights = read_weights(path)
-    if set(weights.filled_in):
+    if weights.filled_in:
         raise InputRefused(
             "weights-differ",
             f"{path.name} lacks counters of its layers.",
@@ -222,75 +150,6 @@ def describe_model(path: Path, fields: Mapping[str, Any]) -> ModelEntry:
     entry = make_entry({**given, **known})
     write_whole(description_path(path), description_text(entry))
     return entry
-
-
-# --- choosing among what a file holds
-
-
-def _unwrapped(state: Mapping[str, T]) -> dict[str, T]:
-    """The state dict without what a wrapper put before every key."""
-    found = dict(state)
-    for _ in range(4):
-        if recognise({key: getattr(value, "shape", ()) for key, value in found.items()}):
-            break
-        wrapper = next((w for w in _WRAPPERS if found and all(key.startswith(w) for key in found)), None)
-        if wrapper is None:
-            break
-        found = {key[len(wrapper) :]: value for key, value in found.items()}
-    return found
-
-
-def _choose(states: list[dict[str, T]], shape_of: Any) -> tuple[str, int, dict[str, T]]:
-    """The first state dict that is exactly one of the networks; else says what is wrong with the nearest."""
-    nearest: tuple[int, str, int, Differences] | None = None
-    for state in states:
-        shapes = {key: tuple(shape_of(value)) for key, value in state.items()}
-        known = recognise(shapes)
-        if known is None:
-            continue
-        architecture, width = known
-        found = differences(shapes, architecture.name, width)
-        # Batch normalisation before torch 0.4.1 did not count its batches; no result depends on the count.
-        missing = tuple(key for key in found.missing if not is_counter(key))
-        serious = Differences(missing, found.extra, found.wrong_shape)
-        if not serious:
-            return architecture.name, width, state
-        weight = len(serious.missing) + len(serious.extra) + len(serious.wrong_shape)
-        if nearest is None or weight < nearest[0]:
-            nearest = weight, architecture.name, width, serious
-    if nearest is None:
-        raise InputRefused(
-            "not-this-network",
-            "The file holds no weights of the two networks"
-            + (": it holds no tensors at all." if not any(states) else ", but of another one."),
-            "Weights of MG-ATSeg (MAMUNet) or CE-BATCls (CEBATCls) are wanted.",
-            "Check that the right file was chosen.",
-        )
-    _weight, name, width, serious = nearest
-    raise InputRefused(
-        "weights-differ",
-        f"The file is not a whole {name} of width {width}: {serious.in_words()}.",
-        "Exactly the tensors of the network are wanted, in their shapes.",
-        "Check which version of the network it was trained with.",
-    )
-
-
-def _check_stage(path: Path, architecture: str, stage: str | None) -> None:
-    found = ARCHITECTURES[architecture].stage
-    if stage not in (None, found):
-        raise InputRefused(
-            "wrong-stage",
-            f"{path.name} holds weights of the {found} stage ({architecture}).",
-            f"Weights of the {stage} stage are wanted.",
-            f"Choose the other file, or import it with --stage {found}.",
-        )
-
-
-def _fill_counters(arrays: Arrays, architecture: str, width: int) -> tuple[str, ...]:
-    wanted = differences({key: value.shape for key, value in arrays.items()}, architecture, width).missing
-    for key in wanted:
-        arrays[key] = np.zeros((), np.int64)
-    return wanted
 
 
 # --- descriptions

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputRefused
+from .printable import printable
 
 #: Standard library modules whose objects are plain data in a checkpoint. Any other says that the file wants
 #: something run; nothing runs here, and the file is refused so that nobody opens it elsewhere.
@@ -104,10 +105,10 @@ def refuse_code(named: Global) -> None:
         harmless = not of_python or package in _DATA_MODULES
     if harmless:
         return
-    shown = "".join(c if c.isprintable() else "?" for c in str(named))[:80]
     raise InputRefused(
         "checkpoint-runs-code",
-        f"The file asks to use {shown}, which has no place in a file of weights. Nothing of it was run.",
+        f"The file asks to use {printable(named, 80)}, which has no place in a file of weights. "
+        "Nothing of it was run.",
         "A file that holds tensors and names only is wanted.",
         "Do not open this file with other programs. Get the weights from their source; of a training of your "
         "own, save the state dict alone (torch.save(network.state_dict(), ...)).",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..device import require_torch
 from ..errors import InputRefused, NoModel, UsageError
 from ..events import Events
-from .architectures import STAGES
+from .architectures import PUBLISHED_WIDTH, STAGES, architecture_of_stage
 from .registry import ModelEntry, Source, is_name, parse_description
 from .store import StoredModel, description_path, resolve, wrong_stage
 
@@ -73,8 +73,6 @@ def locate(name_or_path: str | Path, stage: str) -> StoredModel:
 
 
 def _undescribed(path: Path, stage: str) -> ModelEntry:
-    from .architectures import PUBLISHED_WIDTH, architecture_of_stage
-
     return ModelEntry(
         name=path.stem,
         title=f"{path.stem}, not described",

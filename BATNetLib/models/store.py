@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import NoModel, OutputRefused, UsageError
 from ..resources import resource
+from .printable import printable
 from .registry import (
     SCHEMA_VERSION,
     ModelEntry,
@@ -143,7 +144,7 @@ def resolve(name: str, stage: str, folder: Path | None = None) -> StoredModel:
 def _shown(name: str) -> str:
     """A name as it may stand in a message: without folders, short, printable."""
     base = Path(name).name or name
-    return "'" + "".join(c if c.isprintable() else "?" for c in base)[:80] + "'"
+    return f"'{printable(base, 80)}'"
 
 
 def wrong_stage(name: str, found: str, wanted: str) -> NoModel:

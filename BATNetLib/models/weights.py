@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputRefused, OutputRefused
 from ..workfiles import registered, whole_file
-from .architectures import Architecture, Shape, differences, is_counter, recognise
+from .architectures import Architecture, differences, is_counter, recognise
 from .inert import not_a_checkpoint, too_large
 
 #: Larger files are none of these networks (the larger one has 127 MB).
@@ -153,22 +153,25 @@ def judge(arrays: Mapping[str, np.ndarray]) -> tuple[Architecture, int, str | No
 
     Raises ``InputRefused`` ``not-this-network`` where they belong to no network of this program.
     """
-    known = recognised({key: value.shape for key, value in arrays.items()})
+    shapes = {key: value.shape for key, value in arrays.items()}
+    known = recognise(shapes)
+    if known is None:
+        raise not_this_network(arrays)
     architecture, width = known
-    found = differences({key: value.shape for key, value in arrays.items()}, architecture.name, width)
+    found = differences(shapes, architecture.name, width)
     return architecture, width, found.in_words() if found else first_unusable(arrays)
 
 
-def recognised(shapes: Mapping[str, Shape]) -> tuple[Architecture, int]:
-    known = recognise(shapes)
-    if known is None:
-        raise InputRefused(
-            "not-this-network",
-            "The file holds weights, but of neither of the two networks.",
-            "Weights of MG-ATSeg (MAMUNet) or CE-BATCls (CEBATCls) are wanted.",
-            "Check that the right file was chosen; 'batnet models list' names the models.",
-        )
-    return known
+def not_this_network(tensors: object) -> InputRefused:
+    """The refusal of a file whose ``tensors`` (a collection) are of no network of this program."""
+    return InputRefused(
+        "not-this-network",
+        "The file holds weights, but of neither of the two networks."
+        if tensors
+        else "The file holds no tensors at all.",
+        "Weights of MG-ATSeg (MAMUNet) or CE-BATCls (CEBATCls) are wanted.",
+        "Check that the right file was chosen; 'batnet models list' names the models.",
+    )
 
 
 def first_unusable(arrays: Mapping[str, np.ndarray]) -> str | None:
