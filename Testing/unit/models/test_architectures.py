@@ -16,7 +16,7 @@ def test_the_table_of_tensors_is_the_published_one_in_its_order(name: str, group
     assert [(key, list(shape)) for key, shape in state_shapes(name).items()] == list(published.items())
 
 
-@pytest.mark.parametrize("width", [2, 8, 12, 16, 64])
+@pytest.mark.parametrize("width", [2, 12, 64])
 @pytest.mark.parametrize("name", ["MAMUNet", "CEBATCls"])
 def test_the_table_of_tensors_is_that_of_the_network_at_every_width(name: str, width: int) -> None:
     pytest.importorskip("torch")

@@ -59,9 +59,9 @@ def read_archive(data: bytes, path: Path) -> None:
 
 def test_a_damaged_pickle_is_refused_or_read(tmp_path: Path) -> None:
     pickled = torch_pickle({"state_dict": as_tensors(arrays_of("MAMUNet"))[0], "epoch": 3})
-    found = outcomes(lambda data, _path: state_dicts(PickleReader(data).read()), pickled, tmp_path, 300)
+    found = outcomes(lambda data, _path: state_dicts(PickleReader(data).read()), pickled, tmp_path, 120)
     assert found.keys() <= {"read", "checkpoint-unreadable", "checkpoint-runs-code", "checkpoint-too-large"}
-    assert found["checkpoint-unreadable"] > 50
+    assert found["checkpoint-unreadable"] > 20
 
 
 @pytest.mark.parametrize("kind", ["zip", "old", "safetensors"])
@@ -75,8 +75,8 @@ def test_a_damaged_file_of_weights_is_refused_or_read(tmp_path: Path, kind: str)
         path = tmp_path / "w.pth"
         state = {key: torch.from_numpy(value) for key, value in arrays_of("MAMUNet").items()}
         torch.save(state, path, _use_new_zipfile_serialization=False)
-    found = outcomes(read_file, path.read_bytes(), tmp_path, 80)
-    assert sum(found.values()) - found.get("read", 0) > 25
+    found = outcomes(read_file, path.read_bytes(), tmp_path, 40)
+    assert sum(found.values()) - found.get("read", 0) > 12
 
 
 @pytest.mark.parametrize("cipher", ["old", "aes"])

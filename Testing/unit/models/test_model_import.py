@@ -74,21 +74,25 @@ class Saved:
 
     @staticmethod
     def checkpoint(torch, network, path):
-        optimizer = torch.optim.AdamW(network.parameters())
-        sum(p.sum() for p in network.parameters()).backward()
-        optimizer.step()
-        torch.save(
-            {"epoch": 3, "best": np.float64(0.9), "optimizer": optimizer.state_dict(), "model": network}, path
-        )
+        # As the state dict of AdamW; making one imports all of torch's compiler.
+        of_weights = [
+            {"step": p.new_tensor(1.0), "exp_avg": p.detach().clone(), "exp_avg_sq": p.detach() ** 2}
+            for p in network.parameters()
+        ]
+        group = {"lr": 1e-3, "betas": (0.9, 0.999), "foreach": None, "params": list(range(len(of_weights)))}
+        optimizer = {"state": dict(enumerate(of_weights)), "param_groups": [group]}
+        torch.save({"epoch": 3, "best": np.float64(0.9), "optimizer": optimizer, "model": network}, path)
 
     @staticmethod
     def checkpoint_of_states(torch, network, path):
         torch.save({"args": {"lr": 1e-4}, "state_dict": network.state_dict()}, path)
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    ("way", "protocol"),
+    [(name, 2) for name in vars(Saved) if not name.startswith("_")] + [("state", 4), ("checkpoint", 4)],
+)
 @pytest.mark.parametrize("new_format", [True, False])
-@pytest.mark.parametrize("way", [name for name in vars(Saved) if not name.startswith("_")])
 def test_every_way_of_saving_with_torch_gives_the_same_weights(
     tmp_path: Path, way: str, new_format: bool, protocol: int
 ) -> None:
@@ -210,6 +214,19 @@ def test_what_a_killed_run_left_is_swept_away_after_a_day(tmp_path: Path, own_ho
         os.utime(place, (then, then))
     import_file(write_checkpoint(tmp_path / "a.pth", "MAMUNet"))
     assert [p.name for p in (own_home / "models").glob(".work-*")] == [".work-young"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are those of POSIX")
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_stored_files_follow_the_users_umask(tmp_path: Path, mask: int) -> None:
+    path = write_checkpoint(tmp_path / "a.pth", "MAMUNet")
+    before = os.umask(mask)
+    try:
+        (model,) = import_file(path)
+    finally:
+        os.umask(before)
+    for file in (model.path, model.path.with_name(model.path.name + ".json")):
+        assert file.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_what_the_user_says_of_a_model_is_kept(tmp_path: Path) -> None:
