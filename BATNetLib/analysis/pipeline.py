@@ -15,7 +15,7 @@ from ..device import choose_device
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..lungs import check_lungs, cut_plane, find_lungs, lung_extent
-from ..preflight import PreflightLimits, PreflightReport, preflight
+from ..preflight import PreflightLimits, PreflightReport, preflight, with_adipose
 from ..volume import Volume
 from .cache import ADIPOSE, BROWN, ModelCache, models_needed
 from .measures import adipose_facts, patch_results
@@ -186,6 +186,10 @@ class _Run:
                 events=self.events,
                 body=self.body,
             )
+        self._judge(report)
+
+    def _judge(self, report: PreflightReport) -> None:
+        """Take the overrides in, keep the report, and stop where something still blocks."""
         report.apply_overrides(self.options.overrides)
         self.result.preflight = report
         self.result.overrides = [
@@ -203,7 +207,10 @@ class _Run:
         if not given:
             with self.events.phase("adipose"):
                 self._segment(until)
-            self._preflight()
+            assert result.adipose is not None and result.preflight is not None
+            with self.events.phase("preflight"):
+                report = with_adipose(result.preflight, result.adipose)
+            self._judge(report)
         assert result.adipose is not None
         segmented = (0, self.ct.array.shape[0] if given else until)
         result.adipose_facts = adipose_facts(self.ct, result.adipose, self.cut, segmented, ())

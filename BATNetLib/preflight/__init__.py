@@ -1,7 +1,17 @@
 """Checks before a run: each finding blocks, warns or notes; going on over a block needs a reason."""
 
-from .checks import preflight
+from .checks import preflight, with_adipose
 from .limits import PreflightLimits
 from .report import BLOCK, CODES, NOTE, WARN, Finding, PreflightReport
 
-__all__ = ["BLOCK", "CODES", "NOTE", "WARN", "Finding", "PreflightLimits", "PreflightReport", "preflight"]
+__all__ = [
+    "BLOCK",
+    "CODES",
+    "NOTE",
+    "WARN",
+    "Finding",
+    "PreflightLimits",
+    "PreflightReport",
+    "preflight",
+    "with_adipose",
+]

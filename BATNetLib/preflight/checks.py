@@ -82,7 +82,17 @@ def preflight(
         findings += position(view)
         if adipose is not None:
             findings += tissue(view, adipose)
-    return PreflightReport(findings, limits.as_dict())
+    return PreflightReport(findings, limits.as_dict(), view)
+
+
+def with_adipose(report: PreflightReport, adipose: Volume) -> PreflightReport:
+    """The report of a scan, made before its adipose mask was there, with the findings on that mask.
+
+    Raises ``InputRefused`` ("other-grid") for a mask that lies elsewhere.
+    """
+    if report.view is None:
+        return report
+    return PreflightReport([*report.findings, *tissue(report.view, adipose)], report.limits, report.view)
 
 
 def _refused(code: str, refusal: InputRefused) -> Finding:

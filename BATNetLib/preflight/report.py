@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 
 BLOCK, WARN, NOTE = "block", "warn", "note"
 LEVELS = (BLOCK, WARN, NOTE)
+
+if TYPE_CHECKING:
+    from .view import View
 
 #: Every finding there can be, and what it looks at. Codes are stable; programs may rely on them.
 CODES = {
@@ -81,10 +84,15 @@ class Finding:
 
 @dataclass
 class PreflightReport:
-    """All findings of one scan, worst first. ``limits``: the cut-offs they were made with."""
+    """All findings of one scan, worst first. ``limits``: the cut-offs they were made with.
+
+    ``view``: what the checks measured on the way, kept so that an adipose mask can be looked at later
+    without measuring again; None where nothing could be measured.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     limits: dict[str, Any] = field(default_factory=dict)
+    view: View | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.findings = sorted(self.findings, key=lambda finding: LEVELS.index(finding.level))
