@@ -64,7 +64,11 @@ class Result:
 
 
 class JobListener:
-    """What a job reports; override what is of interest. All calls come from the event loop."""
+    """What a job reports; override what is of interest. All calls come from the event loop.
+
+    The order: ``state(RUNNING)``, then any number of reports, then at most one of ``result`` and ``error``,
+    then the final ``state``. A listener that raises does not stop the job.
+    """
 
     def state(self, state: State) -> None: ...
 
@@ -85,10 +89,18 @@ class JobListener:
 class RunningJob(Protocol):
     """What the holder of a job may ask for."""
 
+    answer: Result | None
+    failure: Failure | None
+
     @property
-    def current(self) -> State: ...
+    def state(self) -> State: ...
+
+    @property
+    def silent_for(self) -> float: ...
 
     def log_text(self) -> str: ...
+
+    def follow_scene(self, scene: Any) -> None: ...
 
     def cancel(self) -> None: ...
 

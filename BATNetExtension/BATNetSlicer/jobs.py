@@ -94,9 +94,10 @@ class Job:
         self._drain_queued = False
         self._last_news = time.monotonic()
         self._was_silent = False
+        self._observed: list[tuple[Any, int]] = []
 
     @property
-    def current(self) -> State:
+    def state(self) -> State:
         return self._state
 
     @property
@@ -138,6 +139,17 @@ class Job:
 
         processes.ask_to_end(process, self._grace, concerns)
 
+    def follow_scene(self, scene: Any) -> None:
+        """Cancel when ``scene`` is closed."""
+        me = weakref.ref(self)
+        tag = scene.AddObserver(scene.StartCloseEvent, lambda *_: tell(me, "cancel"))
+        self._observed.append((scene, tag))
+
+    def _end_observing(self) -> None:
+        for scene, tag in self._observed:
+            scene.RemoveObserver(tag)
+        self._observed.clear()
+
     def close(self) -> None:
         """End the engine and wait for that, up to two seconds; for clean-up and the end of Slicer."""
         if self._process is None:
@@ -153,6 +165,7 @@ class Job:
         if process is not None:
             self._process = None
             with contextlib.suppress(Exception):  # Python itself may be ending
+                self._end_observing()
                 processes.leave(process, self._grace)
 
     def _process_error(self, error: Any) -> None:
@@ -172,6 +185,7 @@ class Job:
         """The process is over and all it wrote is read: say what came of it."""
         process, self._process = self._process, None
         self._clock.stop()
+        self._end_observing()
         processes.release(self)
         process.deleteLater()
         code, crash = self._ended or (0, False)
@@ -182,8 +196,10 @@ class Job:
                 failure = job_words.crashed(code) if crash else job_words.ended(code)
                 self.listener.warning(failure.code, failure.found)
             self.answer = Result(self.answer.folder, self.answer.facts, code)
-            self.listener.result(self.answer)
-            self._set_state(State.DONE)
+            try:
+                self.listener.result(self.answer)
+            finally:
+                self._set_state(State.DONE)
             return
         if self.failure is None and not asked:
             self.failure = job_words.crashed(code) if crash else job_words.ended(code)
@@ -191,8 +207,10 @@ class Job:
             self.failure = None
             self._set_state(State.CANCELLED)
         else:
-            self.listener.error(self.failure)
-            self._set_state(State.FAILED)
+            try:
+                self.listener.error(self.failure)
+            finally:
+                self._set_state(State.FAILED)
 
     # --- what the engine says
     def _queue_drain(self) -> None:
@@ -206,11 +224,17 @@ class Job:
         if self._process is None:
             return
         over = self._ended is not None  # looked at first: what comes later announces itself
-        if self._read(TURN_SECONDS):
-            self._queue_drain()
-        elif over:
-            self._read_rest()
-            self._conclude()
+        more = True
+        try:
+            more = self._read(TURN_SECONDS)
+        finally:  # a listener that fails must not stop the job
+            if more:
+                self._queue_drain()
+        if over and not more:
+            try:
+                self._read_rest()
+            finally:
+                self._conclude()
 
     def _read(self, seconds: float) -> bool:
         """Work off output for so long; True while there may be more."""

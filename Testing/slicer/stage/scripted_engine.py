@@ -78,7 +78,7 @@ class ScriptedJob:
         self.arguments = [str(argument) for argument in arguments]
         self.listener = listener
         self.answer = self.failure = None
-        self.current = State.IDLE
+        self.state = State.IDLE
         self.silent_for = 0.0
         self._steps = list(steps)
         self._log: list[str] = []
@@ -86,7 +86,7 @@ class ScriptedJob:
         qt.QTimer.singleShot(0, self._next)
 
     def become(self, state: State) -> None:
-        self.current = state
+        self.state = state
         self.listener.state(state)
 
     def write(self, lines) -> None:
@@ -97,20 +97,23 @@ class ScriptedJob:
         return "\n".join(self._log)
 
     def _next(self) -> None:
-        if self.current is State.CANCELLING:
+        if self.state is State.CANCELLING:
             self.become(State.CANCELLED)
-        elif self.current is State.RUNNING and self._steps:
+        elif self.state is State.RUNNING and self._steps:
             delay = self._steps.pop(0)(self)
             qt.QTimer.singleShot(int(delay * 1000), self._next)
 
+    def follow_scene(self, scene) -> None:
+        scene.AddObserver(scene.StartCloseEvent, lambda *_: self.cancel())
+
     def cancel(self) -> None:
-        if self.current is State.RUNNING:
+        if self.state is State.RUNNING:
             self.become(State.CANCELLING)
             qt.QTimer.singleShot(0, self._next)
 
     def close(self) -> None:
         self.cancel()
-        if self.current is State.CANCELLING:
+        if self.state is State.CANCELLING:
             self.become(State.CANCELLED)
 
 
