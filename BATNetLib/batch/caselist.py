@@ -55,7 +55,7 @@ def read_list(path: Path, root: Path | None, found: Found) -> Iterator[Case | Fo
     UsageError : missing or unreadable list, no column ``case_id`` (names the columns found), the same id
         with different files.
     """
-    start = (root or path.parent).expanduser()
+    start = (root or path.parent).expanduser().absolute()
     rows = _rows(path, found)
     seen: dict[str, tuple[int, dict[str, str]]] = {}
     for number, row in rows:
@@ -133,10 +133,10 @@ def _name(case_id: str, start: Path) -> str:
     """What the case is called: its id; a folder below the start is called by its place there."""
     path = Path(case_id)
     if path.is_absolute():
-        try:
-            return path.relative_to(start.resolve()).as_posix()
-        except ValueError:
-            return "/".join(path.parts[1:])
+        for place in (start, start.resolve()):
+            if place in path.parents:
+                return path.relative_to(place).as_posix()
+        return "/".join(path.parts[1:])
     return case_id.strip("/\\") or case_id
 
 

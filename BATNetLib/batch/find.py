@@ -41,11 +41,11 @@ def find_cases(
     cases: list[Case] = []
     with events.stage("find cases") as stage:
         for source in sources:
-            path = Path(source).expanduser()
+            path = Path(source).expanduser().absolute()
             if is_list(path):
                 cases += _from_list(path, root, found, stage)
             elif path.is_dir():
-                cases += search(path, path.name or path.resolve().name, found, stage)
+                cases += search(path, path.name or "root", found, stage)
             elif path.is_file():
                 cases += _single(path, found, events)
             else:

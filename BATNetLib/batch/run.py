@@ -51,7 +51,7 @@ def run_batch(
     """
     run = _Run(
         found,
-        Path(out),
+        Path(out).resolve(),
         options or AnalysisOptions(),
         settings or BatchSettings(),
         events or Events(),

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from small_engine import BROKEN, CRASH, EXIT, GOOD, MEMORY, NO_MODEL, NOT_ASSESSABLE, REFUSED, SLOW
@@ -231,6 +232,16 @@ def test_masks_axes_and_pseudonym_reach_the_analysis(tmp_path, scan, batch):
         batch(tmp_path / "study", tmp_path / out, **given)
         facts = json.loads((tmp_path / out / "cases" / "case-0001" / "analysis.json").read_text())
         assert (facts["roles"], facts["axes"], facts["case"]["id"]) == (roles, given.get("axes"), "case-0001")
+
+
+def test_relative_paths_lead_back_from_anywhere(tmp_path, scan, batch, monkeypatch):
+    scan(tmp_path / "study" / "p1" / "ct.nii.gz")
+    monkeypatch.chdir(tmp_path / "study")
+    assert batch(".", Path("../out"), workers=1).folder == tmp_path.resolve() / "out"
+    ((name, source),) = read_key(tmp_path / "out-key.csv").values()
+    assert (name, source) == ("p1", str(tmp_path / "study" / "p1" / "ct.nii.gz"))
+    monkeypatch.chdir(tmp_path)
+    assert batch("study", Path("out")).skipped == 1
 
 
 def test_the_same_images_twice_are_told(tmp_path, scan, batch):
