@@ -43,6 +43,17 @@ def test_a_volume_comes_back_from_a_file_on_its_exact_geometry(scene, tmp_path, 
     assert np.array_equal(slicer.util.arrayFromVolume(volume), slicer.util.arrayFromVolume(again))
 
 
+def test_a_left_handed_volume_is_turned_by_reading_and_stays_where_it_is(scene, tmp_path):
+    """Slicer itself does so: the slices come back in the other order, each voxel at its old place."""
+    volume = make_volume(matrix=np.diag([-2.0, -3.0, -4.0, 1.0]))
+    slicer.util.saveNode(volume, str(tmp_path / "left-handed.nrrd"))
+    again = slicer.util.loadVolume(str(tmp_path / "left-handed.nrrd"))
+    before, after = slicer.util.arrayFromVolume(volume), slicer.util.arrayFromVolume(again)
+    assert np.array_equal(after, before[::-1])
+    last = np.array([0, 0, before.shape[0] - 1, 1])
+    assert np.allclose(ijk_to_ras(again) @ last, ijk_to_ras(volume) @ [0, 0, 0, 1])
+
+
 def test_a_file_that_cannot_be_read_raises_in_words(scene, tmp_path):
     with pytest.raises(RuntimeError, match=r"nothing\.nrrd"):
         slicer.util.loadVolume(str(tmp_path / "nothing.nrrd"))
