@@ -70,6 +70,8 @@ def reading(head: Head, outer: np.ndarray, there: Placing) -> Iterator[float]:
             slab = np.frombuffer(raw, head.dtype).reshape(shape, order="F")
             if slab.any():
                 target[:, :, first:last] = slab if head.scale == 1 else slab * np.float32(head.scale)
+            if last == head.size[2] and file.read(1):  # reading on to the end also proves the checksum
+                raise ValueError("more voxels than the header says")
             yield last / head.size[2]
 
 
