@@ -1,0 +1,52 @@
+"""What the user chose, kept with the scene."""
+
+import enum
+from typing import Annotated
+
+from slicer import (
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLScriptedModuleNode,
+    vtkMRMLSegmentationNode,
+)
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+
+from BATNetSlicer.texts import _
+
+
+class Method(enum.Enum):
+    """How the adipose mask is found; the values are those of the command line."""
+
+    NETWORK = "network"
+    HU_RANGE = "hu-threshold"
+
+    def label(self) -> str:
+        return {Method.NETWORK: _("Network"), Method.HU_RANGE: _("HU range")}[self]
+
+
+DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+
+@parameterNodeWrapper
+class Parameters:
+    """Fields with a ``SlicerParameterName`` in BATNet.ui follow their widgets; ``model`` has none.
+
+    ``model``: name of a model set, or of a model of the brown stage. ``analysis``: the node that is shown.
+    """
+
+    ct: vtkMRMLScalarVolumeNode
+    lungs: vtkMRMLSegmentationNode
+    adipose: vtkMRMLSegmentationNode
+    pet: vtkMRMLScalarVolumeNode
+    method: Method = Method.NETWORK
+    huLow: Annotated[int, WithinRange(-400, 200)] = -190
+    huHigh: Annotated[int, WithinRange(-400, 200)] = -30
+    device: Annotated[str, Choice(DEVICES)] = "auto"
+    model: str = "batnet"
+    analysis: vtkMRMLScriptedModuleNode
+    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.75
+    boxesIn3D: bool = True
+    batchSource: str
+    batchOut: str
+    batchFatMasks: bool = False
+    batchKeepNames: bool = False
+    batchRerun: bool = False
