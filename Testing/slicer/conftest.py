@@ -144,9 +144,40 @@ def dialogs():
 
 @pytest.fixture
 def open_panel(scene):
-    """``open_panel(path)``: load a module file and show its panel; returns it, ``panel.python`` is the
-    widget.
-    """
+    """``open_panel(path)`` loads a module file and shows its panel; ``panel.python`` is the module's widget."""
     from stage import modules
 
     return modules.open_panel
+
+
+@pytest.fixture
+def run_engine(application, process_events):
+    """``run_engine(behaviour)`` starts ``engines/engine.py``; returns (job, notes). None may be left behind."""
+    import job_cases
+    from BATNetSlicer.jobs import Engine
+
+    jobs = []
+
+    def start(behaviour, **options):
+        notes = job_cases.Notes()
+        engine = Engine(sys.executable, (job_cases.ENGINE, behaviour), **options)
+        jobs.append(engine.start([], notes))
+        return jobs[-1], notes
+
+    yield start
+    for job in jobs:
+        job.close()
+    jobs.clear()
+    assert process_events(until=lambda: not job_cases.children(), timeout=5), "an engine was left behind"
+
+
+@pytest.fixture
+def finish_engine(run_engine, process_events):
+    """``finish_engine(behaviour)`` runs ``engines/engine.py`` to its end."""
+
+    def to_the_end(behaviour, timeout=20, **options):
+        job, notes = run_engine(behaviour, **options)
+        assert process_events(until=lambda: job.state.is_over, timeout=timeout), f"still {job.state}"
+        return job, notes
+
+    return to_the_end
