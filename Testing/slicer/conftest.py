@@ -144,7 +144,7 @@ def dialogs():
 
 @pytest.fixture
 def open_panel(scene):
-    """``open_panel(path)`` loads a module file and shows its panel; ``panel.python`` is the module's widget."""
+    """``open_panel(path)`` loads a module file and shows its panel; ``panel.python`` is its widget object."""
     from stage import modules
 
     return modules.open_panel
@@ -152,7 +152,7 @@ def open_panel(scene):
 
 @pytest.fixture
 def run_engine(application, process_events):
-    """``run_engine(behaviour)`` starts ``engines/engine.py``; returns (job, notes). None may be left behind."""
+    """``run_engine(behaviour)`` starts ``engines/engine.py``; returns (job, notes). None may stay behind."""
     import job_cases
     from BATNetSlicer.jobs import Engine
 
