@@ -78,6 +78,9 @@ class JobListener:
 
     def result(self, result: Result) -> None: ...
 
+    def part(self, part: Result) -> None:
+        """One case of a batch is over; ``facts`` has its ``case_id``. Parts are no answer."""
+
     def error(self, failure: Failure) -> None: ...
 
     def log(self, lines: list[str]) -> None: ...

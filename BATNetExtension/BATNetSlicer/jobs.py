@@ -298,7 +298,11 @@ class Job:
             turn.warnings.append((str(event["code"]), str(event["text"])))
         elif kind == "result":
             facts = {name: value for name, value in event.items() if name not in ("event", "folder")}
-            self.answer = Result(Path(str(event["folder"])), facts)
+            found = Result(Path(str(event["folder"])), facts)
+            if "case_id" in facts:
+                turn.parts.append(found)
+            else:
+                self.answer = found
         elif kind == "error":
             parts = [str(event.get(part) or "") for part in ("found", "wanted", "remedy")]
             self.failure = Failure(str(event["code"]), *parts, int(event.get("exit_code") or 1))
@@ -325,6 +329,8 @@ class Job:
             self.listener.stage(progress)
         for code, text in turn.warnings:
             self.listener.warning(code, text)
+        for part in turn.parts:
+            self.listener.part(part)
 
     def _look_at_clock(self) -> None:
         if self._process is not None and self.silent_for >= self._silence:
@@ -341,3 +347,4 @@ class _Turn:
         self.lines: deque[bytes] = deque(maxlen=TURN_LINES)
         self.stages: dict[tuple[str, bool], Progress] = {}
         self.warnings: list[tuple[str, str]] = []
+        self.parts: list[Result] = []
