@@ -225,6 +225,7 @@ def _settle(network: nn.Module, batches: Iterable[Tensor], run: Callable[[Tensor
 def _store(network: nn.Module, out: Path, stage: str, trained: str, start: float) -> None:
     path = out / f"demo-{stage}.safetensors"
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    path.chmod(0o644)
     task = {"adipose": "adipose tissue", "brown": "brown-fat probability"}[stage]
     describe_model(
         path,
