@@ -174,6 +174,6 @@ class ProgressBar(Events):
 
     def on_error(self, error: BATNetError) -> None:
         self.close()
-        self._print(
-            f"\nStopped [{error.code}].\n  Found:   {error.found}\n  Wanted:  {error.wanted}\n  To do:   {error.remedy}"
-        )
+        parts = (("Found", error.found), ("Wanted", error.wanted), ("To do", error.remedy))
+        said = "\n".join(f"  {name + ':':<9}{text}" for name, text in parts)
+        self._print(f"\nStopped [{error.code}].\n{said}")

@@ -27,9 +27,9 @@ def adipose_facts(
     if boxes:
         middle = max(box.end[2] for box in boxes[: len(boxes) // 2])
         for side, columns in (("right", slice(None, middle)), ("left", slice(middle, None))):
-            volume, mean = _measure(inside[:, :, columns], hu[:, :, columns], ct.voxel_ml)
+            volume, mean = _measure(inside[:, :, columns], hu[:, :, columns], ct)
             sides[side] = {"volume_ml": volume, "mean_hu": mean}
-    volume, mean = _measure(inside, hu, ct.voxel_ml)
+    volume, mean = _measure(inside, hu, ct)
     return AdiposeFacts(volume, mean, sides, segmented)
 
 
@@ -41,15 +41,17 @@ def patch_results(
     for index, (box, probability) in enumerate(zip(boxes, probabilities, strict=True)):
         inside = fat.array[box.slices] > 0
         inside[max(0, cut - box.start[0]) :] = False
-        volume, mean = _measure(inside, ct.array[box.slices], ct.voxel_ml)
+        volume, mean = _measure(inside, ct.array[box.slices], ct)
         uptake = None if pet is None else _uptake(ct, inside, box, pet)
         results.append(PatchResult(place(index), box, float(probability), volume, mean, uptake))
     return results
 
 
-def _measure(inside: np.ndarray, hu: np.ndarray, voxel_ml: float) -> tuple[float, float | None]:
+def _measure(inside: np.ndarray, hu: np.ndarray, ct: Volume) -> tuple[float | None, float | None]:
+    """Millilitres (None where the file does not say how large a voxel is) and mean HU (None without fat)."""
     voxels = int(np.count_nonzero(inside))
-    return voxels * voxel_ml, float(hu[inside].mean(dtype=np.float64)) if voxels else None
+    volume = None if (ct.facts or {}).get("spacing_unknown") else voxels * ct.voxel_ml
+    return volume, float(hu[inside].mean(dtype=np.float64)) if voxels else None
 
 
 def _uptake(ct: Volume, inside: np.ndarray, box: Box, pet: Volume) -> dict[str, float] | None:

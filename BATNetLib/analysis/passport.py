@@ -158,8 +158,8 @@ def _patch(patch: PatchResult, analysis: Analysis) -> dict[str, Any]:
         "lateral": place.lateral,
         "partner": place.partner,
         "probability": patch.probability,
-        "adipose_ml": round(patch.adipose_ml, 4),
-        "mean_hu": None if patch.mean_hu is None else round(patch.mean_hu, 2),
+        "adipose_ml": _rounded(patch.adipose_ml, 4),
+        "mean_hu": _rounded(patch.mean_hu, 2),
         "pet": patch.pet,
         "box": box["lps_mm"],
         "box_voxels": box["voxels"],
@@ -172,12 +172,16 @@ def _adipose(analysis: Analysis) -> dict[str, Any] | None:
     if facts is None:
         return None
     return {
-        "volume_ml": round(facts.volume_ml, 3),
+        "volume_ml": _rounded(facts.volume_ml, 3),
         "mean_hu": facts.mean_hu,
         "sides": facts.sides,
         "segmented_slices": list(facts.slices),
         "note": "Volumes count fat above the lung cut only; slices outside the segmented range are empty.",
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _lungs(analysis: Analysis) -> dict[str, Any] | None:

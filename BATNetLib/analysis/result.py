@@ -35,14 +35,15 @@ class Reason:
 class PatchResult:
     """One of the 32 patches: where it lies, what the classifier made of it, and the fat in it.
 
-    ``probability``: 0..1. ``adipose_ml``: adipose tissue above the cut inside the box. ``mean_hu``: of
-    that tissue, None where there is none. ``pet``: largest and mean SUV of that tissue, None without PET.
+    ``probability``: 0..1. ``adipose_ml``: adipose tissue above the cut inside the box, None where the
+    file does not say how large a voxel is. ``mean_hu``: of that tissue, None where there is none.
+    ``pet``: largest and mean SUV of that tissue, None without PET.
     """
 
     place: Place
     box: Box
     probability: float
-    adipose_ml: float
+    adipose_ml: float | None
     mean_hu: float | None
     pet: dict[str, float] | None = None
 
@@ -64,11 +65,12 @@ class Lungs:
 
 @dataclass(frozen=True)
 class AdiposeFacts:
-    """The fat above the cut: millilitres, and mean HU of it (None where there is none), in total and by the
+    """The fat above the cut: millilitres (None where the file does not say how large a voxel is), and
+    mean HU of it (None where there is none), in total and by the
     side of the midline between the column blocks. ``slices``: first and exclusive last slice segmented.
     """
 
-    volume_ml: float
+    volume_ml: float | None
     mean_hu: float | None
     sides: dict[str, dict[str, float | None]]
     slices: tuple[int, int]

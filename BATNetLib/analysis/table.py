@@ -37,7 +37,7 @@ def table_rows(analysis: Analysis) -> list[dict[str, Any]]:
                 "probability": f"{patch.probability:.6f}",
                 "partner_probability": f"{partner:.6f}",
                 "difference_right_minus_left": f"{sign * (patch.probability - partner):.6f}",
-                "adipose_ml": f"{patch.adipose_ml:.3f}",
+                "adipose_ml": "" if patch.adipose_ml is None else f"{patch.adipose_ml:.3f}",
                 "mean_hu": "" if patch.mean_hu is None else f"{patch.mean_hu:.1f}",
                 "suv_max": f"{patch.pet['suv_max']:.3f}" if patch.pet else "",
                 "suv_mean": f"{patch.pet['suv_mean']:.3f}" if patch.pet else "",

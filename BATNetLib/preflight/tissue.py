@@ -26,7 +26,8 @@ def tissue(view: View, adipose: Volume) -> list[Finding]:
         return [Finding("adipose-empty", BLOCK, sentence, advice, {"volume_ml": 0.0})]
     findings = []
     low, high = limits.adipose_ml_warn
-    if not low <= volume <= high:
+    # Without the size of a voxel there are no millilitres to judge.
+    if not (view.ct.facts or {}).get("spacing_unknown") and not low <= volume <= high:
         sentence = (
             f"The adipose tissue above the cut plane has {volume:.0f} mL; usual are {low:.0f} to {high:.0f}."
         )
