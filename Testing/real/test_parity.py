@@ -6,13 +6,13 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from BATNetLib.lungs import cut_plane
 from realdata import parity_file
 
 from BATNetLib.adipose.network import MAMUNet
 from BATNetLib.adipose.slabs import make_slabs
 from BATNetLib.brown.network import CEBATCls
 from BATNetLib.brown.patches import extract_patches
+from BATNetLib.lungs import cut_plane
 
 
 @pytest.fixture(scope="module")
