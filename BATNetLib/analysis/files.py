@@ -12,6 +12,7 @@ from ..preflight import PreflightReport
 from ..volume import ADIPOSE_TISSUE, Segment, Volume, read_mask, read_volume, write_segmentation
 from ..workfiles import output_errors, whole_folder
 from .cache import ModelCache, models_needed
+from .casefolder import CASE_IMAGE, scan_of_folder
 from .colours import MASK
 from .maps import ATTENTION_STEP, PROBABILITY_STEP, whole_map, write_map
 from .options import AnalysisOptions, CaseInputs
@@ -22,22 +23,20 @@ from .result import Analysis
 from .table import write_table
 
 PASSPORT = "analysis.json"
-#: Files of the published layout of a case folder.
-CASE_IMAGE, CASE_LUNGS = "image.nii.gz", "lobe.nii.gz"
 
 
 def case_inputs(path: Path, **given: object) -> CaseInputs:
-    """The inputs of a case from a scan file, a DICOM folder, or a case folder with ``image.nii.gz``.
+    """The inputs of a case from a scan file, a DICOM folder, or a folder with one scan in a file.
 
-    ``given``: further fields of ``CaseInputs``. The lung mask ``lobe.nii.gz`` of a case folder is taken
-    when no other was given; its masks of fat are not, because they are what an analysis is to find.
+    ``given``: further fields of ``CaseInputs``. The lung mask of such a folder (``lobe`` or ``lungs``) is
+    taken when no other was given; its masks of fat are not, because they are what an analysis is to find.
     """
     ct = Path(path)
-    if (ct / CASE_IMAGE).is_file():
-        if given.get("lungs") is None and (ct / CASE_LUNGS).is_file():
-            given["lungs"] = ct / CASE_LUNGS
-        ct = ct / CASE_IMAGE
-    return CaseInputs(ct=ct, **given)  # type: ignore[arg-type]
+    found = scan_of_folder(ct) if ct.is_dir() else None
+    if found is None:
+        return CaseInputs(ct=ct, **given)  # type: ignore[arg-type]
+    given["lungs"] = given.get("lungs") or found[1]
+    return CaseInputs(ct=found[0], folder=ct, **given)  # type: ignore[arg-type]
 
 
 def analyze_files(
@@ -150,6 +149,8 @@ def check_output(out: Path, inputs: CaseInputs, *, replace: bool) -> None:
         folder = path if path is not None and path.is_dir() else None
         if path is not None and path.name == CASE_IMAGE:
             folder = path.parent
+        if path is inputs.ct and inputs.folder is not None:
+            folder = inputs.folder
         if folder is not None and _lies_in(out, folder):
             raise UsageError(
                 "output-in-input",

@@ -96,7 +96,8 @@ class CaseInputs:
 
     ``brown`` is a brown-fat mask of a training case; an analysis does not use it. ``pet`` is refused for
     now; ``pet_suv`` is a PET whose values are SUV (body weight) already. ``case_id`` names the case for the
-    caller; it reaches a result only as a pseudonym or with ``keep_names``.
+    caller; it reaches a result only as a pseudonym or with ``keep_names``. ``folder``: the folder that was
+    given as the case, where ``ct`` was found in it; nothing is written into it.
     """
 
     ct: Path
@@ -110,6 +111,7 @@ class CaseInputs:
     accept_gaps: bool = False
     accept_tilt: bool = False
     case_id: str | None = None
+    folder: Path | None = None
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:

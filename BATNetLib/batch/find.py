@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..analysis.casefolder import SCAN_NAMES, ending, stem
 from ..errors import UsageError
 from ..events import Events, Stage
 from .caselist import is_list, read_list
 from .cases import CT, Case, Found, natural, unusable
 from .dicomtree import DicomTree
-from .folders import SCAN_NAMES, cases_in_folder, ending, stem
+from .folders import cases_in_folder
 from .output import SETTINGS_FILE
 from .rows import PASSPORTS
 

@@ -6,38 +6,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..analysis.casefolder import (
+    CASE_IMAGE,
+    CASE_LUNGS,
+    MASK_NAMES,
+    SCAN_NAMES,
+    ending,
+    masks_by_name,
+    scans_by_name,
+    stem,
+)
 from .cases import CT, PATCHES, Case, Found, unusable
 
-#: Endings of scan files, longest first.
-ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-#: Names (before the ending) under which a mask beside a scan is used, and what it is then.
-MASK_NAMES = {
-    "lungs": "lungs",
-    "lobe": "lungs",
-    "adipose": "adipose",
-    "fat_mask": "adipose",
-    "brown": "brown",
-    "brown_fat_mask": "brown",
-}
-#: Names of the scan in a folder with one scan and other images.
-SCAN_NAMES = ("ct", "image")
 LEFT_PATCH, RIGHT_PATCH = "ct_at_left_patch.nii.gz", "ct_at_right_patch.nii.gz"
 _PATCH_LABELS = re.compile(r"ct_at_(left|right)_(patch|label)", re.IGNORECASE)
-_NOT_A_SCAN = re.compile(
-    r".*(mask|seg|segmentation|labels?|labelmap|lungs?|lobes?|fat|adipose|brown|pet|suv|attention|patch_probability)",
-    re.IGNORECASE,
-)
-
-
-def ending(name: str) -> str | None:
-    """The ending of a scan file, or None for any other file."""
-    lower = name.lower()
-    return next((e for e in ENDINGS if lower.endswith(e)), None)
-
-
-def stem(name: str) -> str:
-    """A file name without its ending of a scan file."""
-    return name[: -len(ending(name) or "")] if ending(name) else name
 
 
 def cases_in_folder(folder: Path, names: Sequence[str], called: str, found: Found) -> list[Case]:
@@ -49,7 +31,7 @@ def cases_in_folder(folder: Path, names: Sequence[str], called: str, found: Foun
     images = sorted(name for name in names if ending(name))
     if not images:
         return []
-    if "image.nii.gz" in images and "lobe.nii.gz" in images:
+    if CASE_IMAGE in images and CASE_LUNGS in images:
         return [_complete_ct(folder, images, called, found)]
     if LEFT_PATCH in images or RIGHT_PATCH in images:
         return [_patches(folder, images, called)]
@@ -59,19 +41,15 @@ def cases_in_folder(folder: Path, names: Sequence[str], called: str, found: Foun
 def _complete_ct(folder: Path, images: list[str], called: str, found: Found) -> Case:
     """The authors' complete CT. Array axes are recognised by the reader from layout and identity affine."""
     for name in images:
-        if (
-            stem(name) not in MASK_NAMES
-            and name != "image.nii.gz"
-            and not _PATCH_LABELS.fullmatch(stem(name))
-        ):
+        if stem(name) not in MASK_NAMES and name != CASE_IMAGE and not _PATCH_LABELS.fullmatch(stem(name)):
             found.skip(f"{called}/{name}", "no file of a complete-CT case folder")
     return Case(
         called,
         CT,
         {
-            "ct": folder / "image.nii.gz",
-            "lungs": folder / "lobe.nii.gz",
-            **_masks(folder, [name for name in images if name != "lobe.nii.gz"], but=("lungs",)),
+            "ct": folder / CASE_IMAGE,
+            "lungs": folder / CASE_LUNGS,
+            **masks_by_name(folder, [name for name in images if name != CASE_LUNGS], but=("lungs",)),
         },
         layout="complete CT (BATNet case folder)",
     )
@@ -96,13 +74,13 @@ def _patches(folder: Path, images: list[str], called: str) -> Case:
 
 
 def _scans(folder: Path, images: list[str], called: str, found: Found) -> list[Case]:
-    masks = _masks(folder, images)
+    masks = masks_by_name(folder, images)
     others = [name for name in images if folder / name not in masks.values()]
-    named = [name for name in others if stem(name).lower() in SCAN_NAMES]
-    scans = named if len(named) == 1 else [name for name in others if not _NOT_A_SCAN.fullmatch(stem(name))]
+    scans = scans_by_name(others)
+    only = len(scans) == 1 and stem(scans[0]).lower() in SCAN_NAMES
     for name in others:
         if name not in scans:
-            why = f"not the scan ({named[0]} is) and no mask name" if len(named) == 1 else "named like a mask"
+            why = f"not the scan ({scans[0]} is) and no mask name" if only else "named like a mask"
             found.skip(f"{called}/{name}", why)
     if len(scans) == 1:
         return [Case(called, CT, {"ct": folder / scans[0], **masks}, layout=_layout(masks))]
@@ -119,16 +97,6 @@ def _scans(folder: Path, images: list[str], called: str, found: Found) -> list[C
         )
         for name in scans
     ]
-
-
-def _masks(folder: Path, images: list[str], but: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Role to path of the masks that count by their name; the first name of ``MASK_NAMES`` wins."""
-    found: dict[str, Path] = {}
-    for known, role in MASK_NAMES.items():
-        for name in images:
-            if stem(name).lower() == known and role not in found and role not in but:
-                found[role] = folder / name
-    return found
 
 
 def _layout(masks: dict[str, Path]) -> str:

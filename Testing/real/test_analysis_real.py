@@ -101,7 +101,7 @@ def test_memory_stays_bounded_on_a_full_scan(tmp_path):
     psutil = pytest.importorskip("psutil")
     path = real_data("ct/neck-chest/ct.nii.gz")
     command = [
-        sys.executable, "-m", "BATNetLib", "analyze", str(path), "--method", "hu-threshold",
+        sys.executable, "-m", "BATNetLib", "analyze", str(path.parent), "--method", "hu-threshold",
         "--model", "demo", "--out", str(tmp_path / "out"),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
