@@ -31,7 +31,10 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "ct", metavar="CT", type=Path, help="NIfTI, NRRD or MHA file, DICOM folder, or case folder"
+        "ct",
+        metavar="CT",
+        type=Path,
+        help="NIfTI, NRRD or MHA file, DICOM folder, or a folder with one scan file",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="result folder (default: NAME-batnet here)")
     parser.add_argument("--replace", action="store_true", help="replace a former result in that folder")
@@ -42,7 +45,7 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
         "--lobe",
         type=Path,
         metavar="FILE",
-        help="lung mask; else lobe.nii.gz of a case folder, else found from the CT",
+        help="lung mask; else lobe or lungs in the folder given, else found from the CT",
     )
     masks.add_argument("--adipose", type=Path, metavar="FILE", help="adipose mask instead of stage 1")
     masks.add_argument(
@@ -250,19 +253,6 @@ def _overrides(given: list[str]) -> dict[str, str]:
 
 
 def _limits(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import json
+    from ..preflight import read_limits
 
-    try:
-        limits = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        limits = None
-    if not isinstance(limits, dict):
-        raise UsageError(
-            "limits-unreadable",
-            f"'{path.name}' cannot be read as a JSON object.",
-            "Cut-offs of the checks are given as names and numbers.",
-            "See the documentation of the checks for the names.",
-        )
-    return limits
+    return {} if path is None else read_limits(path)

@@ -1,7 +1,7 @@
 """Checks before a run: each finding blocks, warns or notes; going on over a block needs a reason."""
 
 from .checks import preflight, with_adipose
-from .limits import PreflightLimits
+from .limits import PreflightLimits, read_limits
 from .report import BLOCK, CODES, NOTE, WARN, Finding, PreflightReport
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "PreflightLimits",
     "PreflightReport",
     "preflight",
+    "read_limits",
     "with_adipose",
 ]

@@ -82,7 +82,7 @@ class PreflightLimits:
         if isinstance(config, PreflightLimits):
             return config
         if isinstance(config, (str, Path)):
-            config = _read(Path(config))
+            config = read_limits(Path(config))
         known = {item.name: item for item in fields(cls)}
         unknown = sorted(set(config) - set(known))
         if unknown:
@@ -103,7 +103,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_limits(path: Path) -> dict[str, Any]:
+    """The JSON object of a file with limits; raises ``UsageError`` ("preflight-limits") where it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -114,6 +114,7 @@ def read_volume(
             )
         else:
             name = path.name
+            _require_no_series(name, series)
             with events.stage(_STAGES[kind]):
                 volume = reader(path, axes, kind, accept_tilt, max_voxels, events)
     except PermissionError as error:
@@ -131,6 +132,17 @@ def read_volume(
             "Close other programs or crop the scan to neck and chest.",
         ) from error
     return _judge(volume, kind, name)
+
+
+def _require_no_series(name: str, series: str | int | None) -> None:
+    """An option that has no effect would be taken for one that had it."""
+    if series is not None:
+        raise UsageError(
+            "series-without-dicom",
+            f"A DICOM series was named, but {name} is one volume in one file.",
+            "Series are chosen in DICOM folders.",
+            "Leave the series out, or give the DICOM folder.",
+        )
 
 
 def _judge(volume: Volume, kind: Kind, name: str) -> Volume:

@@ -116,7 +116,8 @@ def test_every_command_has_a_help_with_an_example(capsys):
 
 def test_the_doctor_works_without_torch_and_says_how_to_get_it(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nfor name in ('torch', 'jinja2', 'PIL', 'nibabel', 'pydicom'):\n    sys.modules[name] = None\n"
+        "import sys\n"
+        "for name in ('torch', 'jinja2', 'PIL', 'nibabel', 'pydicom'):\n    sys.modules[name] = None\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(

@@ -105,7 +105,7 @@ def test_programs_read_stages_result_and_nothing_else(scan, weights, elsewhere):
         (["--override", "large-pixels"], "override-without-reason", 2),
         (["--override", "no-such-finding=why not"], "override-unknown", 2),
         (["--limits", "limits.json"], "preflight-limits", 2),
-        (["--limits", "gone.json"], "limits-unreadable", 2),
+        (["--limits", "gone.json"], "preflight-limits", 2),
         (["--hu-range", "-30", "-190"], "hu-range", 2),
         (["--method", "network", "--hu-range", "-190", "-30"], "hu-range-unused", 2),
         (["--brown-model", "unheard-of"], "model-unknown", 5),

@@ -369,3 +369,10 @@ def test_the_axis_order_of_an_ordinary_scan_cannot_be_overruled(tmp_path):
     image = itk_image(voxels(), lps_affine())
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
     refused("axes-contradicted", read_volume, tmp_path / "a.nrrd", axes="zyx")
+
+
+def test_a_series_of_a_file_that_is_no_dicom_is_a_wrong_request(tmp_path):
+    path = save(nifti(voxels(), lps_affine()), tmp_path / "a.nii.gz")
+    with pytest.raises(UsageError) as refusal:
+        read_volume(path, series=2)
+    assert refusal.value.code == "series-without-dicom" and str(tmp_path) not in str(refusal.value)
