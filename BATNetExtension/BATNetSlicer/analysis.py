@@ -1,7 +1,8 @@
 """An analysis in the scene, as Python sees it: what was found, and the nodes that show it.
 
-One hidden ``vtkMRMLScriptedModuleNode`` carries ``analysis.json`` and references to the nodes of an analysis, so
-it is saved and restored with the scene. ``Analysis`` is only a view of that node: make as many as you like.
+One hidden ``vtkMRMLScriptedModuleNode`` carries ``analysis.json`` and references to the nodes of an
+analysis, so it is saved and restored with the scene. ``Analysis`` is only a view of that node: make as many
+as you like.
 """
 
 from __future__ import annotations
@@ -248,8 +249,8 @@ class Analysis:
 
     @property
     def attention_edges(self) -> str | None:
-        """Edges of an attention cell along slices, rows and columns, such as "8.5 x 31.6 x 12.2" (mm, the mean
-        over the patches); None where there is no map."""
+        """Edges of an attention cell along slices, rows and columns, such as "8.5 x 31.6 x 12.2" (mm, the
+        mean over the patches); None where there is no map."""
         facts = self.passport["attention"]
         if not facts:
             return None
@@ -301,5 +302,5 @@ def _patch(entry: dict[str, Any]) -> Patch:
         "adipose_ml",
         "mean_hu",
     )
-    corners = tuple(tuple(float(v) for v in corner) for corner in entry["box"]["corners"])
+    corners = tuple((float(x), float(y), float(z)) for x, y, z in entry["box"]["corners"])
     return Patch(**{name: entry[name] for name in names}, corners=corners)

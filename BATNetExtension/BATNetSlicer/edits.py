@@ -19,8 +19,8 @@ COMPUTED, USED = "mask_as_computed", "mask_as_used"
 
 @dataclass(frozen=True)
 class Edit:
-    """The difference between two masks. ``dice``: 1 where equal. ``added_ml``, ``removed_ml``: fat that is only
-    in the present, or only in the former mask. ``before_ml``: the former mask."""
+    """The difference between two masks. ``dice``: 1 where equal. ``added_ml``, ``removed_ml``: fat that is
+    only in the present, or only in the former mask. ``before_ml``: the former mask."""
 
     dice: float
     added_ml: float
@@ -41,8 +41,8 @@ class Edit:
 def edited_fraction(analysis: Analysis, since: str = "computed") -> Edit | None:
     """How the mask differs now from what it was; None where there is no mask or no CT to compare on.
 
-    ``since``: "computed", from the mask as the first run made it, or "run", from the mask that the present numbers
-    rest on (after "Run again with this mask" these two differ).
+    ``since``: "computed", from the mask as the first run made it, or "run", from the mask that the present
+    numbers rest on (after "Run again with this mask" these two differ).
     """
     node, segment_id = analysis.segmentation, analysis.segment_id
     frame = analysis.frame()
@@ -76,7 +76,7 @@ def pack(mask: Cropped) -> str:
     change = np.empty(mask.array.shape, bool)
     change[:1] = mask.array[:1]
     np.logical_xor(mask.array[1:], mask.array[:-1], out=change[1:])
-    bits = base64.b64encode(zlib.compress(np.packbits(change), 4)).decode("ascii")
+    bits = base64.b64encode(zlib.compress(np.packbits(change).tobytes(), 4)).decode("ascii")
     return json.dumps({"start": mask.start, "shape": mask.array.shape, "bits": bits})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .analysis import Analysis
 from .geometry import ijk_to_ras, ijk_to_world, image_of, points, size_of, to_vtk
 from .layers import OVERLAY
@@ -58,7 +60,7 @@ class FatMap:
             analysis.node.SetNodeReferenceID(_ROLE, node.GetID())
         node.SetName(_("{ct} fat by patch (%)").format(ct=analysis.ct.GetName()))
         affine = ijk_to_ras(frame)
-        affine[:3, 3] = points(affine, start)
+        affine[:3, 3] = points(affine, np.array(start))
         node.SetIJKToRASMatrix(to_vtk(affine))
         node.SetAndObserveTransformNodeID(frame.GetTransformNodeID())
         node.SetAndObserveImageData(image_of(array))

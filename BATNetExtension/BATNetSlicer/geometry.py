@@ -1,6 +1,6 @@
 """Where the voxels of MRML nodes are, in plain numpy: index to patient, through parent transforms.
 
-Arrays of voxels are [k, j, i] as in ``slicer.util.arrayFromVolume``; affines take an index (i, j, k) to RAS mm.
+Arrays of voxels are [k, j, i] as in ``slicer.util.arrayFromVolume``; affines take (i, j, k) to RAS mm.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def voxels(image: Any) -> np.ndarray:
 
 
 def image_of(array: np.ndarray, image: Any = None, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
-    """A ``vtkImageData`` over the memory of ``array`` [k, j, i]; ``start``: index (i, j, k) of its first voxel."""
+    """A ``vtkImageData`` over the memory of ``array`` [k, j, i]; ``start``: (i, j, k) of its first voxel."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
@@ -115,8 +115,8 @@ class Placing:
     """How a grid of voxels lies in another one with which it shares its lattice.
 
     ``order``: for each axis i, j, k of the inner grid, the axis of the outer grid that it runs along.
-    ``flips``: whether it runs against it. ``start``, ``end``: the inner grid's place in outer indices (i, j, k),
-    end exclusive.
+    ``flips``: whether it runs against it. ``start``, ``end``: the inner grid's place in outer
+    indices (i, j, k), end exclusive.
     """
 
     order: tuple[int, int, int]
@@ -134,7 +134,7 @@ class Placing:
         return min(self.start) >= 0 and all(e <= n for e, n in zip(self.end, size, strict=True))
 
     def view(self, outer: np.ndarray) -> np.ndarray:
-        """The part of ``outer`` [k, j, i] where the inner grid lies, as a view with the inner axes (i, j, k)."""
+        """Where the inner grid lies in ``outer`` [k, j, i]: a view with the inner axes (i, j, k)."""
         part = outer.T[tuple(slice(a, b) for a, b in zip(self.start, self.end, strict=True))]
         part = part.transpose(self.order)
         return part[tuple(slice(None, None, -1) if flip else slice(None) for flip in self.flips)]
@@ -143,8 +143,8 @@ class Placing:
 def placing(inner: np.ndarray, size: tuple[int, int, int], outer: np.ndarray) -> Placing | None:
     """How the grid ``inner`` (affine) of ``size`` voxels lies on the lattice of ``outer`` (affine).
 
-    None where its voxels are not voxels of that lattice. Axes may be permuted and reversed: programs order the
-    same slices differently.
+    None where its voxels are not voxels of that lattice. Axes may be permuted and reversed: programs order
+    the same slices differently.
     """
     steps = np.linalg.solve(outer, inner)
     whole = np.rint(steps)
@@ -160,12 +160,12 @@ def placing(inner: np.ndarray, size: tuple[int, int, int], outer: np.ndarray) ->
         last = first + int(sign) * (size[axis] - 1)
         start[along], end[along] = min(first, last), max(first, last) + 1
     flips = [bool(sign < 0) for sign in signs]
-    return Placing(
-        (order[0], order[1], order[2]),
-        (flips[0], flips[1], flips[2]),
-        tuple(start),
-        tuple(end),  # type: ignore[arg-type]
-    )
+    return Placing(_three(order), _three(flips), _three(start), _three(end))
+
+
+def _three(values: list[Any]) -> tuple[Any, Any, Any]:
+    first, second, third = values
+    return first, second, third
 
 
 def points(affine: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
 """From nodes to files: what the engine reads, written into a job folder.
 
 ``write_inputs(folder, ct_node, lungs=None, adipose=None, pet=None) -> JobInputs`` writes everything at once;
-``writing_inputs`` does the same in steps of a few milliseconds and yields the share done, for a timer to drive.
+``writing_inputs`` does the same in steps of some milliseconds and yields the share done, for a timer.
 
-The files lie where the nodes lie in the world: linear parent transforms are worked into the affine, voxels are
-never interpolated. Masks go onto the CT's own grid. The scene is not touched, and no name of a node gets into a
-file or a file name.
+The files lie where the nodes lie in the world: linear parent transforms are worked into the affine, voxels
+are never interpolated. Masks go onto the CT's own grid. The scene is not touched, and no name of a node
+gets into a file or a file name.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ def write_inputs(
     Parameters
     ----------
     ct_node : scalar volume node.
-    lungs : segmentation node, (segmentation node, segment ids) or label map node. Of a segmentation the segments
-        that are lungs or lobes by code or name are taken; one or two segments are taken whatever they are called.
+    lungs : segmentation node, (segmentation node, segment ids) or label map node. Of a segmentation the
+        segments that are lungs or lobes by code or name are taken; one or two whatever they are called.
     adipose : segmentation node with one segment, (segmentation node, segment id) or label map node.
     pet : scalar volume node; written on its own grid.
 
     Raises
     ------
     InputRefused
-        In words: no voxels, colours instead of HU, a single slice, a transform that is not linear, no segment or
-        an unclear one, an empty mask.
+        In words: no voxels, colours instead of HU, a single slice, a transform that is not linear, no
+        segment or an unclear one, an empty mask.
     OutputRefused
         The folder cannot be written or the disk is full; nothing half-written is left.
     """
@@ -169,7 +169,7 @@ def require_volume(node: Any, what: str) -> None:
 
 
 def lung_segments(segmentation: Any) -> dict[str, int]:
-    """Which segments of a node are lungs: segment id -> ``RIGHT``, ``LEFT`` or ``OTHER``; empty where none are.
+    """Which segments are lungs: segment id -> ``RIGHT``, ``LEFT`` or ``OTHER``; empty where none are.
 
     By SNOMED CT code, else by name; where neither tells, all of a node with at most two segments.
     """

@@ -1,8 +1,8 @@
 """The foreground of the slice views, borrowed and given back.
 
-What was there before is kept on the view's own node, so that it can be given back after the module was reloaded,
-and after a scene that was saved with an overlay on was loaded again. Given back is only what is still as it was
-set here: a layer or an opacity that the user chose meanwhile stays.
+What was there before is kept on the view's own node, so that it can be given back after the module was
+reloaded, and after a scene that was saved with an overlay on was loaded again. Given back is only what is
+still as it was set here: a layer or an opacity that the user chose meanwhile stays.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def show_legend(volume: Any, title: str, labels: str, count: int) -> Any:
-    """A colour legend for a volume, wherever the volume is shown. ``labels``: printf form of ``count`` numbers.
+    """A colour legend for a volume, wherever it is shown. ``labels``: printf form of ``count`` numbers.
 
     No percent sign in ``labels``: VTK prints it once up to 9.5 and twice from 9.6 on.
     """

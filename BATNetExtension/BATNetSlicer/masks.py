@@ -1,4 +1,4 @@
-"""Masks of segmentation and label map nodes, voxel for voxel on the lattice of a volume; the scene is untouched."""
+"""Masks of segmentation nodes, voxel for voxel on the lattice of a volume; the scene is untouched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cropped:
         return self.start[0] + i, self.start[1] + j, self.start[2] + k
 
     def inside(self, start: tuple[int, int, int], end: tuple[int, int, int]) -> np.ndarray:
-        """bool [k, j, i] of the box of indices from ``start`` to ``end`` (exclusive); False where nothing is."""
+        """bool [k, j, i] of the box from ``start`` to ``end`` (exclusive); False where nothing is."""
         out = np.zeros([e - s for s, e in zip(reversed(start), reversed(end), strict=True)], bool)
         low = [max(a, b) for a, b in zip(start, self.start, strict=True)]
         high = [min(a, b) for a, b in zip(end, self.end, strict=True)]
@@ -53,9 +53,9 @@ def segment_mask(
 ) -> Cropped:
     """The voxels of one segment on a grid of ``size`` (i, j, k).
 
-    ``affine``: index of that grid to **world** RAS. A segment whose own voxels lie on the grid's lattice is taken
-    voxel for voxel; another one is resampled by nearest neighbour. A segment that exists only as a surface is
-    turned into voxels in a copy. Raises ``InputRefused`` where the node has no such segment.
+    ``affine``: index of that grid to **world** RAS. A segment whose own voxels lie on the grid's lattice is
+    taken voxel for voxel; another one is resampled by nearest neighbour. A segment that exists only as a
+    surface is turned into voxels in a copy. Raises ``InputRefused`` where the node has no such segment.
     """
     if segmentation.GetSegmentation().GetSegment(segment_id) is None:
         from BATNetLib.errors import InputRefused

@@ -14,9 +14,10 @@
     overlays.close()                # everything off, no observer left
 
 Which switches are on is read from the scene, so a second ``Overlays`` of the same analysis, as after a module
-reload, agrees with the first. One switch may move another: read them again after setting one. Switching off gives the views back what they showed before (``layers.py``); the
-CT's window is never touched. ``on_change()`` is called when something else than the caller changed what is shown
-(a node was deleted, the scene closed), ``on_notice(text)`` says in words what was deleted.
+reload, agrees with the first. One switch may move another: read them again after setting one. Switching off
+gives the views back what they showed before (``layers.py``); the CT's window is never touched.
+``on_change()`` is called when something else than the caller changed what is shown (a node was deleted, the
+scene closed), ``on_notice(text)`` says in words what was deleted.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _COVERED = "BATNet.MaskBefore"
 
 
 class Overlays:
-    """See the module's text. ``analysis``: whose overlays; ``selected``: index of the chosen patch, or None."""
+    """See the module's text. ``analysis``: whose overlays; ``selected``: the chosen patch, or None."""
 
     def __init__(
         self,
@@ -62,11 +63,12 @@ class Overlays:
         self._known = set(analysis.deleted())
         self._busy = False
         scene = analysis.node.GetScene()
-        self._observers = SceneObservers(scene, self._node_removed, self._scene_closes)
+        self._observers = SceneObservers(scene, self._node_leaves, self._node_removed, self._scene_closes)
         layers.give_back_orphans(scene)
-        shown = self._fat.node or analysis.attention
-        for view in layers.showing(shown):
+        for view in layers.showing(self._shown()):
             self._opacity = view.GetForegroundOpacity()
+        if self._shown() is None:
+            self._cover_mask(False)
 
     # --- what can be shown
     def why_not(self, overlay: str) -> str | None:
@@ -92,8 +94,8 @@ class Overlays:
     # --- switches
     @property
     def mask(self) -> bool:
-        """Whether the adipose mask is shown in slice views. While a coloured map is on it gives way to the map;
-        switched on then, it is drawn as an outline."""
+        """Whether the adipose mask is shown in slice views. While a coloured map is on it gives way to the
+        map; switched on then, it is drawn as an outline."""
         display = self._mask_display()
         return bool(display and display.GetVisibility() and display.GetVisibility2D())
 
@@ -152,7 +154,8 @@ class Overlays:
         with self._quiet():
             volume = self.analysis.attention
             self._borrow(volume)
-            title = _("Attention,\nnot brown fat;\ncells in mm:\n{edges}").format(edges=self.analysis.attention_edges)
+            title = _("Attention,\nnot brown fat;\ncells in mm:\n{edges}")
+            title = title.format(edges=self.analysis.attention_edges)
             show_legend(volume, title, "%.1f", 3)
             boxmodels.show_boxes(self.analysis, self._patch_boxes())
             self._outline()
@@ -196,8 +199,8 @@ class Overlays:
     def select_patch(self, index: int | None, *, jump: bool = True) -> None:
         """Outline a patch and its mirror partner; with ``jump`` all slice views go there. None: no patch.
 
-        Views stay where they are as far as they can: they only move within their own plane where the patch would
-        not be in sight. Raises ``IndexError`` for an index that is no patch.
+        Views stay where they are as far as they can: they only move within their own plane where the patch
+        would not be in sight. Raises ``IndexError`` for an index that is no patch.
         """
         if index is not None and not 0 <= index < len(self.analysis.patches):
             raise IndexError(f"there is no patch {index}")
@@ -237,7 +240,7 @@ class Overlays:
                 setattr(self, name, self.why_not(name) is None)
 
     def close(self) -> None:
-        """Switch patch map, attention and outlines off and take all observers back. The mask stays as it is."""
+        """Switch all but the mask off, remove the outlines, and take all observers back."""
         self.watch_clicks(None)
         self._observers.stop()
         if self.analysis.in_scene:
@@ -245,6 +248,7 @@ class Overlays:
             self._hide_attention()
             self.selected = None
             self._settle()
+            self._outline()
         self.on_change, self.on_notice = (lambda: None), (lambda text: None)
 
     # --- inside
@@ -334,14 +338,15 @@ class Overlays:
         return _Busy(self)
 
     # --- what others do to the scene
+    def _node_leaves(self, node: Any) -> None:
+        if node is self.analysis.node:
+            change = self.on_change
+            self.close()
+            change()
+
     def _node_removed(self, node: Any) -> None:
         analysis = self.analysis
-        if self._busy:
-            return
-        if node is analysis.node:
-            boxmodels.hide(analysis, boxmodels.ALL, boxmodels.CHOSEN, boxmodels.PARTNER)
-            layers.give_back_orphans(node.GetScene() or self._observers.scene)
-            self.close()
+        if self._busy or not analysis.in_scene:
             return
         gone = analysis.deleted()
         news = [text for role, text in gone.items() if role not in self._known]

@@ -137,8 +137,8 @@ def frame_size(analysis: Analysis) -> tuple[int, int, int]:
 
 
 def box_surfaces(boxes: PatchBoxes, frame: Any, indices: Iterable[int], values: Any = None) -> Any:
-    """``vtkPolyData`` of whole boxes in the frame volume's own RAS, six faces each; ``values``: percent of all
-    32 patches, as cell scalars."""
+    """``vtkPolyData`` of whole boxes in the frame volume's own RAS, six faces each; ``values``: percent of
+    all 32 patches, as cell scalars."""
     return _polygons(
         [
             (
@@ -152,11 +152,11 @@ def box_surfaces(boxes: PatchBoxes, frame: Any, indices: Iterable[int], values: 
 
 
 def dashed_surface(boxes: PatchBoxes, frame: Any, index: int, dash_mm: float = 4.0) -> Any:
-    """``vtkPolyData`` of one box whose faces are chequered, so that any section through it is a dashed line."""
+    """``vtkPolyData`` of one box with chequered faces, so that a section through it is a dashed line."""
     corners = points(ijk_to_ras(frame), boxes.corners[index])
     cells = []
     for face in _FACES:
-        a, b, c, d = corners[list(face)]
+        a, b, _c, d = corners[list(face)]
         across, down = b - a, d - a
         n, m = (max(1, round(np.linalg.norm(edge) / dash_mm)) for edge in (across, down))
         for u in range(n):
@@ -176,9 +176,11 @@ def _polygons(cells: list[tuple[np.ndarray, float]]) -> Any:
     place.SetData(numpy_to_vtk(np.concatenate([corners for corners, _value in cells]), deep=True))
     surface.SetPoints(place)
     count = len(cells)
-    ids = np.column_stack([np.full(count, 4), np.arange(4 * count).reshape(count, 4)]).astype(np.int64)
     polygons = vtk.vtkCellArray()
-    polygons.SetCells(count, numpy_to_vtkIdTypeArray(ids.ravel(), deep=True))
+    polygons.SetData(
+        numpy_to_vtkIdTypeArray(np.arange(0, 4 * count + 1, 4), deep=True),
+        numpy_to_vtkIdTypeArray(np.arange(4 * count), deep=True),
+    )
     surface.SetPolys(polygons)
     values = numpy_to_vtk(np.array([value for _corners, value in cells], float), deep=True)
     values.SetName("Probability (%)")

@@ -12,8 +12,8 @@ _STILL = 4
 class ClickWatcher:
     """Calls ``clicked(ras, slice_node)`` for a left click in any slice view; ``ras`` in world mm.
 
-    A press that moves before it is released is not a click. Other interaction is not touched. ``stop()`` takes
-    all observers back.
+    A press that moves before it is released is not a click. Other interaction is not touched. ``stop()``
+    takes all observers back.
     """
 
     def __init__(self, clicked: Callable[[tuple[float, float, float], Any], None]) -> None:
@@ -36,7 +36,8 @@ class ClickWatcher:
                 vtk.vtkCommand.LeftButtonReleaseEvent: self._released,
             }
             for event, answer in events.items():
-                tag = interactor.AddObserver(event, _Bound(answer, node))
+                # Before the view's own interaction, which stops events that it has used.
+                tag = interactor.AddObserver(event, _Bound(answer, node), 10.0)
                 self._observed.append((interactor, tag))
 
     def stop(self) -> None:

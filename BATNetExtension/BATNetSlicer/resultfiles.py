@@ -31,9 +31,9 @@ _NRRD_TYPES = {
 
 @dataclass(frozen=True)
 class Head:
-    """What a file says of itself. ``size``: voxels along i, j, k. ``affine``: (i, j, k) to RAS mm. ``offset``:
-    where the voxels start in the unpacked file (NIfTI) or in the file (NRRD). ``packed``: gzip. ``fields``: the
-    named fields of an NRRD file."""
+    """What a file says of itself. ``size``: voxels along i, j, k. ``affine``: (i, j, k) to RAS mm.
+    ``offset``: where the voxels start in the unpacked file (NIfTI) or in the file (NRRD). ``packed``: gzip.
+    ``fields``: the named fields of an NRRD file."""
 
     path: Path
     size: tuple[int, int, int]

@@ -46,8 +46,8 @@ class MaskFile:
 def read_mask_by_slicer(path: Path, fits: Callable[[np.ndarray, tuple[int, int, int]], Any]) -> MaskFile:
     """Read a segmentation with Slicer's own reader, which knows every form that Slicer saves.
 
-    ``fits``: gives the ``Placing`` of a grid on the CT, or raises. The segment "adipose" is taken, else the only
-    one. Raises ``InputRefused`` where the file cannot be read or holds no such segment.
+    ``fits``: gives the ``Placing`` of a grid on the CT, or raises. The segment "adipose" is taken, else the
+    only one. Raises ``InputRefused`` where the file cannot be read or holds no such segment.
     """
     import slicer
 
@@ -74,7 +74,7 @@ def read_mask_by_slicer(path: Path, fits: Callable[[np.ndarray, tuple[int, int, 
         _on_ct(image, segment.GetLabelValue(), fits),
         segment_id,
         segment.GetName(),
-        tuple(segment.GetColor()),  # type: ignore[arg-type]
+        tuple(segment.GetColor()),
         _tags(segment),
     )
 

@@ -77,7 +77,8 @@ def show_values(scene: Any, volume: Any, colours: str, span: tuple[float, float]
 
 
 def new_segmentation(scene: Any, name: str, mask: MaskFile, ct: Any) -> tuple[Any, str]:
-    """A segmentation node with the adipose mask on the CT's voxels, ready for DICOM SEG; and the segment's id."""
+    """A segmentation node with the adipose mask on the CT's voxels, ready for DICOM SEG; and the segment's
+    id."""
     import slicer
 
     node = slicer.vtkMRMLSegmentationNode()
@@ -137,7 +138,7 @@ def put_table(scene: Any, node: Any, name: str, analysis: Analysis) -> Any:
 
 
 def beside(scene: Any, ct: Any, nodes: list[Any]) -> None:
-    """Put nodes beside the CT in the subject hierarchy, where DICOM export looks for what belongs together."""
+    """Put nodes beside the CT in the subject hierarchy: DICOM export takes together what lies together."""
     import slicer
 
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)

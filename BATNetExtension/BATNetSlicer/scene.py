@@ -1,8 +1,8 @@
 """From result folders to nodes, and back to Python.
 
 ``load_result(folder, ct_node) -> Analysis`` puts a result folder into the scene, onto the CT's exact voxels;
-``loading_result`` does the same in small steps. ``find_analyses(scene)`` lists what is there, also after a scene
-was loaded; ``Analysis`` and ``edited_fraction`` are what panels and scripts read.
+``loading_result`` does the same in small steps. ``find_analyses(scene)`` lists what is there, also after a
+scene was loaded; ``Analysis`` and ``edited_fraction`` are what panels and scripts read.
 """
 
 from __future__ import annotations
@@ -59,15 +59,16 @@ def load_result(
 
     Makes a segmentation "Adipose tissue" (reference geometry of the CT, beside it in the subject hierarchy),
     volumes of patch probability and attention (0..1, float), a table of the 16 pairs, and the node of the
-    analysis. All lie on the CT's exact voxels and under its transform. Window and layers stay as they are. The
-    nodes have no file yet, so that saving the scene never writes into the result folder. A result that is not
-    assessable gives an analysis with findings and reasons, and the mask if there is one.
+    analysis. All lie on the CT's exact voxels and under its transform. Window and layers stay as they are.
+    The nodes have no file yet, so that saving the scene never writes into the result folder. A result that
+    is not assessable gives an analysis with findings and reasons, and the mask if there is one.
 
     Parameters
     ----------
     ct_node : the CT that was analysed.
     scene : the CT's scene by default.
-    update : an analysis whose numbers this result replaces ("Run again with this mask"): its segmentation, which
+    update : an analysis whose numbers this result replaces ("Run again with this mask"): its segmentation,
+    which
         the user has edited, is kept as it is.
     inputs : ``JobInputs`` of the run; needed only where the CT's transform changed while it ran.
 
@@ -107,7 +108,7 @@ def loading_result(
 
 
 def read_passport(folder: Any) -> dict[str, Any]:
-    """``analysis.json`` of a result folder. Raises ``InputRefused`` where it is none or of a newer version."""
+    """``analysis.json`` of a result folder. ``InputRefused`` where it is none or of a newer version."""
     path = Path(folder) / PASSPORT
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

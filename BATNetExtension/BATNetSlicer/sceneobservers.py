@@ -7,23 +7,34 @@ from typing import Any
 
 
 class SceneObservers:
-    """``removed(node)`` after a node has left; ``closing()`` once, before a scene is emptied."""
+    """``leaving(node)`` before a node leaves, ``removed(node)`` after it; ``closing()`` before the scene is
+    emptied, which says nothing of the single nodes."""
 
-    def __init__(self, scene: Any, removed: Callable[[Any], None], closing: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        scene: Any,
+        leaving: Callable[[Any], None],
+        removed: Callable[[Any], None],
+        closing: Callable[[], None],
+    ) -> None:
         import slicer
         import vtk
 
         self.scene = scene
-        self._removed, self._closing = removed, closing
 
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def node_removed(caller: Any, event: str, node: Any) -> None:
-            if not scene.IsClosing() and node is not None:
-                self._removed(node)
+        def of_nodes(answer: Callable[[Any], None]) -> Any:
+            @vtk.calldata_type(vtk.VTK_OBJECT)
+            def observer(caller: Any, event: str, node: Any) -> None:
+                if node is not None and not scene.IsClosing():
+                    answer(node)
 
+            return observer
+
+        events = slicer.vtkMRMLScene
         self._tags = [
-            scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, node_removed),
-            scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self._closing()),
+            scene.AddObserver(events.NodeAboutToBeRemovedEvent, of_nodes(leaving)),
+            scene.AddObserver(events.NodeRemovedEvent, of_nodes(removed)),
+            scene.AddObserver(events.StartCloseEvent, lambda *_: closing()),
         ]
 
     def stop(self) -> None:

@@ -7,8 +7,9 @@ import pytest
 import result_cases as cases
 import slicer
 import vtk
-from BATNetLib.errors import InputRefused, OutputRefused
 from BATNetSlicer.inputs import lung_segments, write_inputs, writing_inputs
+
+from BATNetLib.errors import InputRefused, OutputRefused
 
 ORIENTATIONS = {
     "as scanners store it": {},
@@ -96,7 +97,7 @@ def test_a_transform_that_bends_is_refused_in_words(scene, tmp_path, small):
     spline.SetBasisToR()
     bending.SetAndObserveTransformToParent(spline)
     node.SetAndObserveTransformNodeID(bending.GetID())
-    with pytest.raises(InputRefused, match="not linear.*Harden") as refusal:
+    with pytest.raises(InputRefused, match=r"not linear.*Harden") as refusal:
         write_inputs(tmp_path / "job", node)
     assert refusal.value.code == "transform-not-linear" and not (tmp_path / "job").exists()
 
@@ -174,7 +175,7 @@ def test_segments_without_a_lung_among_them_are_refused_in_words(scene, tmp_path
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Organs")
     for name in ("liver", "spleen", "heart"):
         node.GetSegmentation().AddEmptySegment(name, name)
-    with pytest.raises(InputRefused, match="None of the 3 segments of Organs.*found in the CT"):
+    with pytest.raises(InputRefused, match=r"None of the 3 segments of Organs.*found in the CT"):
         write_inputs(tmp_path, ct, lungs=node)
 
 
@@ -237,7 +238,7 @@ def test_several_segments_need_a_choice_and_the_choice_counts(scene, tmp_path, s
     ct = cases.volume_node(small["ct"])
     labels = cases.volume_node(small["lungs"], "label two")
     node = segmentation_of(labels, ct, ["one", "two"])
-    with pytest.raises(InputRefused, match="Drawn holds 2 segments.*One segment is needed"):
+    with pytest.raises(InputRefused, match=r"Drawn holds 2 segments.*One segment is needed"):
         write_inputs(tmp_path, ct, adipose=node)
     job = write_inputs(tmp_path, ct, adipose=(node, "s2"))
     np.testing.assert_array_equal(mask_of(job.adipose) > 0, slicer.util.arrayFromVolume(labels) == 2)

@@ -1,4 +1,5 @@
-"""A result folder in the scene: on the CT's exact voxels, complete, and refused in words where it does not fit."""
+"""A result folder in the scene: on the CT's exact voxels, complete, and refused in words where it does not
+fit."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ import pytest
 import result_cases as cases
 import slicer
 import vtk
-from BATNetLib.errors import InputRefused
 from BATNetSlicer.inputs import write_inputs
 from BATNetSlicer.scene import find_analyses, load_result, loading_result
+
+from BATNetLib.errors import InputRefused
 
 GEOMETRIES = {
     "as scanners store it": {},
@@ -67,7 +69,7 @@ def test_results_lie_on_the_exact_voxels_of_the_ct(scene, tmp_path, how):
 
 
 def test_right_is_the_patients_right(scene):
-    ct, analysis = cases.load_case()
+    _ct, analysis = cases.load_case()
     for patch in analysis.patches:
         towards_right = -np.mean(patch.corners, axis=0)[0]
         assert (towards_right > 0) == (patch.side == "right")
@@ -293,7 +295,7 @@ def test_the_result_of_another_ct_is_refused_in_words_and_adds_nothing(scene, co
     assert refused(copy, other, "The result has 128 x 112 x 36 voxels, the CT 40 x 30 x 20") == "other-grid"
     ct = cases.load_ct()
     origin = np.array(ct.GetOrigin())
-    ct.SetOrigin(origin + [0, 0, 0.7])
+    ct.SetOrigin(origin + np.array((0, 0, 0.7)))
     assert refused(copy, ct, "lies elsewhere in space than this CT") == "other-grid"
     ct.SetOrigin(origin)
     assert load_result(copy, ct).assessed
@@ -331,7 +333,8 @@ def test_missing_and_damaged_files_are_refused_in_words(scene, copy, name):
 
 
 def test_a_result_loads_over_a_ct_whose_slices_are_counted_the_other_way_round(scene):
-    """DICOM readers differ in it: the files of the result count as the engine did, the nodes as Slicer does."""
+    """DICOM readers differ in it: the files of the result count as the engine did, the nodes as Slicer
+    does."""
     straight = cases.load_case()[1]
     turned = cases.volume_node(cases.phantom().ct, order=(2, 1, 0), flips=(False, False, False))
     analysis = load_result(cases.case_folder() / "result", turned)
