@@ -48,5 +48,4 @@ class Parameters:
     batchSource: str
     batchOut: str
     batchFatMasks: bool = False
-    batchKeepNames: bool = False
     batchRerun: bool = False

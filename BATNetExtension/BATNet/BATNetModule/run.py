@@ -77,7 +77,7 @@ class Run(JobListener):
         if self.over or self._cancelling:
             return
         self._cancelling = True
-        if self._job is not None and not self._job.current.is_over:
+        if self._job is not None and not self._job.state.is_over:
             self._job.cancel()
             return
         self._end()

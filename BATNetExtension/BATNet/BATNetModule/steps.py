@@ -39,17 +39,18 @@ class Steps:
         if self._work is None:
             return
         stop = time.perf_counter() + SLICE_SECONDS
-        share = 0.0
+        share, over = 0.0, False
+        outcome: Any = None
         try:
             while time.perf_counter() < stop:
                 share = next(self._work)
         except StopIteration as end:
-            self._work = None
-            self._done(end.value)
-            return
+            outcome, over = end.value, True
         except Exception as error:
-            self._work = None
-            self._failed(error)
+            outcome, over = error, True
+        if not over:
+            self._progress(share)
+            qt.QTimer.singleShot(0, self._turn)
             return
-        self._progress(share)
-        qt.QTimer.singleShot(0, self._turn)
+        self._work = None
+        (self._failed if isinstance(outcome, Exception) else self._done)(outcome)

@@ -1,0 +1,33 @@
+"""Small helpers for tables that show whole texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+
+
+def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | None = None) -> None:
+    """Put texts into a table; numbers (all columns but the first) to the right. ``side``: texts of the rows."""
+    table.setColumnCount(len(head))
+    table.setRowCount(len(rows))
+    table.setHorizontalHeaderLabels(head)
+    if side is not None:
+        table.setVerticalHeaderLabels(side)
+    table.verticalHeader().setVisible(side is not None)
+    for y, row in enumerate(rows):
+        for x, text in enumerate(row):
+            item = qt.QTableWidgetItem(text)
+            if x > 0 or side is not None:
+                item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
+            table.setItem(y, x, item)
+
+
+def prepare(table: Any) -> None:
+    """Columns and rows as large as their texts, and the table as large as its rows, also when the font changes."""
+    for header in (table.horizontalHeader(), table.verticalHeader()):
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    table.setSizeAdjustPolicy(qt.QAbstractScrollArea.AdjustToContents)
+    table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+    table.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+    table.setWordWrap(False)
