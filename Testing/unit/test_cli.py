@@ -106,7 +106,7 @@ def test_a_defect_of_ours_is_exit_code_1_without_a_traceback(monkeypatch, capsys
 
 def test_every_command_has_a_help_with_an_example(capsys):
     parser = build_parser()
-    for name in COMMANDS:
+    for name in (module.replace("_", "-") for module in COMMANDS):
         with pytest.raises(SystemExit) as caught:
             parser.parse_args([name, "--help"])
         assert caught.value.code == 0
