@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 import vtk
 
@@ -46,6 +48,7 @@ class Panel(RunListener):
         self._observed: tuple[Any, int] | None = None
         self._seen: dict[str, Any] = {}
         self._entered = False
+        self._todo: list[Callable[[], None]] = []
         self.root = slicer.util.loadUI(layout_file)
         layout.addWidget(self.root)
         self.ui = ui = slicer.util.childWidgetVariables(self.root)
@@ -108,6 +111,7 @@ class Panel(RunListener):
         self.result.close()
         self.patches.close()
         self._release()
+        self._todo.clear()
 
     def scene_closes(self) -> None:
         """The scene is about to be emptied: a run would have nowhere to go."""
@@ -117,6 +121,7 @@ class Panel(RunListener):
         self.result.close()
         self.patches.scene_closes()
         self._release()
+        self._todo.clear()
 
     def scene_changed(self) -> None:
         """A scene was emptied or loaded: show what is in it."""
@@ -156,7 +161,7 @@ class Panel(RunListener):
     def update(self) -> None:
         """Make the panel agree with what the user chose."""
         parameters = self.parameters
-        if parameters is None or not hasattr(self, "batch"):
+        if parameters is None:
             return
         ui = self.ui
         if self._seen.get("ct") is not parameters.ct:
@@ -189,16 +194,31 @@ class Panel(RunListener):
     def _show_analysis(self, node: Any) -> None:
         self._seen["analysis"] = node
         analysis = Analysis.from_node(node) if node is not None else None
-        self.result.show(analysis)
-        self.patches.show(analysis)
-        self.report.show(analysis)
-        for section in (self.ui.resultButton, self.ui.patchesButton, self.ui.reportButton):
-            if analysis is None:
+        if analysis is None:
+            for section in self._sections():
                 section.collapsed = True
-        if analysis is not None and self.parameters.ct in (None, analysis.ct):
-            report = analysis.passport.get("preflight")
-            if report:
-                self.checks.show(report, open_card=False)
+        elif self.parameters.ct in (None, analysis.ct) and analysis.passport.get("preflight"):
+            self.checks.show(analysis.passport["preflight"], open_card=False)
+        cards = (self.result, self.patches, self.report)
+        self._later(*(lambda card=card: card.show(analysis) for card in cards), self.update)
+
+    def _sections(self) -> tuple[Any, ...]:
+        return self.ui.resultButton, self.ui.patchesButton, self.ui.reportButton
+
+    def _later(self, *steps: Callable[[], None]) -> None:
+        """Do these one at a time, so that the window answers in between."""
+        if not self._todo:
+            qt.QTimer.singleShot(0, self._next)
+        self._todo += steps
+
+    def _next(self) -> None:
+        if self._todo:
+            step = self._todo.pop(0)
+            try:
+                step()
+            finally:
+                if self._todo:
+                    qt.QTimer.singleShot(0, self._next)
 
     # --- models
     def _fill_models(self) -> None:
@@ -302,13 +322,18 @@ class Panel(RunListener):
     def analysed(self, analysis: Any) -> None:
         self._over(_("Done.") if analysis.assessed else _("The scan is not assessable; see the result."))
         self.checks.show(analysis.passport.get("preflight") or {}, open_card=not analysis.assessed)
+        self._show_new(analysis)
+
+    def _show_new(self, analysis: Any) -> None:
+        """Show an analysis that has just come into the scene, or has new numbers."""
         self._seen.pop("analysis", None)
         self.parameters.analysis = analysis.node
         self.update()
-        for section in (self.ui.resultButton, self.ui.patchesButton, self.ui.reportButton):
-            section.collapsed = not analysis.assessed and section is self.ui.patchesButton
-        if analysis.assessed:
-            self.patches.switch_on("patch_map")
+        self._later(lambda: self._open_sections(analysis), lambda: self.patches.switch_on("patch_map"))
+
+    def _open_sections(self, analysis: Any) -> None:
+        for section in self._sections():
+            section.collapsed = section is self.ui.patchesButton and not analysis.assessed
 
     def checked(self, report: dict[str, Any]) -> None:
         blocked = bool(report.get("blocked"))
@@ -367,9 +392,6 @@ class Panel(RunListener):
             return
         self.batch.say("")
         self.parameters.ct = analysis.ct
-        self.parameters.analysis = analysis.node
         self.ui.tabs.currentIndex = 0
-        for section in (self.ui.resultButton, self.ui.patchesButton, self.ui.reportButton):
-            section.collapsed = False
-        self.patches.switch_on("patch_map")
+        self._show_new(analysis)
 

@@ -13,7 +13,7 @@ import slicer
 from BATNetSlicer.inputs import write_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, State
 from BATNetSlicer.job_words import Failure
-from BATNetSlicer.scene import Analysis
+from BATNetSlicer.scene import Analysis, edited_fraction
 from BATNetSlicer.texts import _
 
 from .run import failure_of
@@ -56,13 +56,17 @@ class SegExport(JobListener):
             for number, file in enumerate(files):
                 # Copies, because a link needs rights on Windows that users do not have.
                 shutil.copyfile(file, series / f"{number:05d}.dcm")
-            passport = self._folder / "analysis.json"
-            passport.write_text(analysis.node.GetParameter("analysis.json"), encoding="utf-8")
+            words = ["dicom-seg", str(series), "--mask", str(inputs.adipose), "--out", path, "--replace"]
+            edit = edited_fraction(analysis, "run")
+            if edit is not None and not edit.edited:
+                # An edited mask is a person's work; the passport would call it the network's.
+                passport = self._folder / "analysis.json"
+                passport.write_text(analysis.node.GetParameter("analysis.json"), encoding="utf-8")
+                words += ["--passport", str(passport)]
         except Exception as error:
             self._end(failure_of(error).text)
             return
-        words = ["dicom-seg", str(series), "--mask", str(inputs.adipose), "--passport", str(passport)]
-        self._job = runner.start([*words, "--out", path], self)
+        self._job = runner.start(words, self)
 
     def close(self) -> None:
         self._done = lambda text: None

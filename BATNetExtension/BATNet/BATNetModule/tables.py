@@ -8,7 +8,8 @@ import qt
 
 
 def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | None = None) -> None:
-    """Put texts into a table; numbers (all columns but the first) to the right. ``side``: texts of the rows."""
+    """Put texts into a prepared table; numbers (all columns but the first) to the right. ``side``: texts of the rows."""
+    _follow(table, False)
     table.setColumnCount(len(head))
     table.setRowCount(len(rows))
     table.setHorizontalHeaderLabels(head)
@@ -21,12 +22,19 @@ def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | N
             if x > 0 or side is not None:
                 item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
             table.setItem(y, x, item)
+    _follow(table, True)
+
+
+def _follow(table: Any, on: bool) -> None:
+    """Let sizes follow the texts; not while a table is filled, when each cell would measure all others."""
+    mode = qt.QHeaderView.ResizeToContents if on else qt.QHeaderView.Interactive
+    for header in (table.horizontalHeader(), table.verticalHeader()):
+        header.setSectionResizeMode(mode)
 
 
 def prepare(table: Any) -> None:
     """Columns and rows as large as their texts, and the table as large as its rows, also when the font changes."""
-    for header in (table.horizontalHeader(), table.verticalHeader()):
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    _follow(table, True)
     table.setSizeAdjustPolicy(qt.QAbstractScrollArea.AdjustToContents)
     table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
     table.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
