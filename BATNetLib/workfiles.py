@@ -19,6 +19,10 @@ from .errors import OutputRefused, UsageError
 
 _LOCK = threading.Lock()
 _UNFINISHED: set[Path] = set()
+_UNWRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENOTEMPTY, errno.EIO,
+}  # fmt: skip
 
 
 @contextmanager
@@ -132,17 +136,17 @@ def _umask() -> int:
 
 
 def _in_words(error: OSError, name: str) -> OutputRefused | None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputRefused(
             "disk-full",
             f"The disk filled up while '{name}' was written.",
             "Results are written whole or not at all.",
             "Make room or choose another place with --out; nothing half-written was left.",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+    if error.errno in _UNWRITABLE:
         return OutputRefused(
             "output-unwritable",
-            f"'{name}' cannot be written there ({os.strerror(error.errno).lower()}).",
+            f"'{name}' cannot be written there ({os.strerror(error.errno).lower().replace('/', ' or ')}).",
             "A folder that you may write into is needed.",
             "Choose another place with --out.",
         )

@@ -67,15 +67,19 @@ class Lock:
         with output_errors(self.path.parent.name):
             # Written first and named then: killed in between, it would be a lock that says nothing.
             draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
-            draft.write_text(text, encoding="utf-8")
             try:
-                os.link(draft, self.path)
-            except FileExistsError:
-                return False
-            except OSError:
-                return self._try_without_links(text)
+                draft.write_text(text, encoding="utf-8")
+                return self._name(draft, text)
             finally:
                 draft.unlink(missing_ok=True)
+
+    def _name(self, draft: Path, text: str) -> bool:
+        try:
+            os.link(draft, self.path)
+        except FileExistsError:
+            return False
+        except OSError:
+            return self._try_without_links(text)
         return True
 
     def _try_without_links(self, text: str) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gzip
 import os
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from ..errors import OutputRefused, UsageError
+from ..workfiles import whole_file
 from .geometry import Grid, Volume
 from .nifti import RAS_TO_LPS
 from .orient import Kind, restore, shear_degrees
@@ -41,7 +40,8 @@ def write_volume(
     ``like``: the volume that was read, on whose canonical grid ``volume`` lies: the file gets exactly the
     grid and axes of that input (an input that was resampled is resampled back: nearest neighbour for
     ``kind="mask"`` and integers, else linear). Without ``like`` the canonical grid is written, as columns,
-    rows and slices from inferior to superior. The file appears whole or not at all; returns its path.
+    rows and slices from inferior to superior. The file appears whole or not at all; a missing folder is made.
+    Returns the path.
 
     Raises ``OutputRefused`` where it cannot be written, ``InputRefused`` when ``volume`` lies on another
     grid than ``like``.
@@ -99,38 +99,12 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file beside ``path`` that takes its name when the block ends well, and vanishes when it does not."""
-    beside = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
-    try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise _refuse(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-
-
-def _refuse(path: Path, error: OSError) -> OutputRefused:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return OutputRefused(
-            "output-full",
-            f"There was no space left to write {path.name}.",
-            "The whole result must fit onto the disk.",
-            "Free some space or choose another folder; nothing half-written was left behind.",
-        )
-    if isinstance(error, FileNotFoundError):
-        found, remedy = f"The folder for {path.name} does not exist.", "Make the folder, or choose another."
-    elif isinstance(error, (IsADirectoryError, NotADirectoryError)):
-        found, remedy = f"{path.name} is in the way of, or itself, a folder.", "Choose another name."
-    else:
-        found = f"{path.name} cannot be written ({error.strerror or 'write error'})."
-        remedy = "Choose a folder that may be written to; nothing half-written was left behind."
-    return OutputRefused("output-unwritable", found, "A place to write the result is needed.", remedy)
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """``whole_file`` opened for writing; on the disk for certain before it takes its name."""
+    with whole_file(path) as beside, beside.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _chunks(array: np.ndarray) -> Iterator[bytes]:
@@ -156,7 +130,7 @@ def _write_nifti(array: np.ndarray, grid: Grid, path: Path, *, compress: bool) -
     header.set_slope_inter(1.0, 0.0)
     header["magic"] = b"n+1"
     header["vox_offset"] = 352
-    with whole_file(path) as file:
+    with _whole(path) as file:
         # No name and no time in the gzip header: the same result gives the same bytes.
         packed = cast(BinaryIO, gzip.GzipFile("", "wb", _LEVEL, file, mtime=0)) if compress else file
         packed.write(header.binaryblock + b"\0\0\0\0")
@@ -181,7 +155,7 @@ def write_nrrd(array: np.ndarray, grid: Grid, path: Path, keys: Mapping[str, str
         f"space origin: {_vector(grid.affine[:3, 3])}",
         *(f"{key}:={_one_line(value)}" for key, value in keys.items()),
     ]
-    with whole_file(path) as file:
+    with _whole(path) as file:
         file.write(("\n".join(lines) + "\n\n").encode())
         with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:
             for chunk in _chunks(array):
@@ -209,7 +183,7 @@ def _write_metaimage(array: np.ndarray, grid: Grid, path: Path) -> None:
         }
         return "".join(f"{key} = {value}\n" for key, value in fields.items()).encode()
 
-    with whole_file(path) as file:
+    with _whole(path) as file:
         file.write(head(0))
         packer = zlib.compressobj(_LEVEL)
         size = 0

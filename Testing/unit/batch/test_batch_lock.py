@@ -1,5 +1,6 @@
 """One run at a time on an output folder, and shards beside each other."""
 
+import errno
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 from BATNetLib.batch.lock import Lock, is_gone, myself, take_run_lock
-from BATNetLib.errors import UsageError
+from BATNetLib.errors import OutputRefused, UsageError
 
 
 def held_by(path, **holder):
@@ -30,6 +31,18 @@ def test_a_second_run_is_refused_in_words_and_may_start_when_the_first_has_ended
     assert caught.value.code == "locked"
     first.release()
     take_run_lock(tmp_path, None).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_on_a_full_disk_is_refused_in_words_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, text, **options):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_text", full)
+    with pytest.raises(OutputRefused) as caught:
+        take_run_lock(tmp_path, None)
+    assert caught.value.code == "disk-full"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -270,7 +270,7 @@ def test_a_full_or_failing_disk_leaves_the_old_result_and_no_rest(tmp_path, ct, 
     monkeypatch.setattr(write, "_chunks", break_off)
     for name in ("out.nii.gz", "out.nrrd", "out.mha"):
         error = refused(
-            "output-full" if number == errno.ENOSPC else "output-unwritable",
+            "disk-full" if number == errno.ENOSPC else "output-unwritable",
             write_volume,
             ct,
             tmp_path / name,
@@ -294,7 +294,7 @@ def test_a_disk_that_fills_while_writing_is_a_refusal(tmp_path):
             try:
                 write_volume(volume, pathlib.Path(sys.argv[1]) / f"a.{ending}")
             except OutputRefused as error:
-                assert error.code == "output-full", error.code
+                assert error.code == "disk-full", error.code
             else:
                 raise SystemExit("was written")
     """
@@ -311,7 +311,7 @@ def test_a_disk_that_fills_while_writing_is_a_refusal(tmp_path):
 
 
 def test_places_that_cannot_be_written_to(tmp_path, ct):
-    refused("output-unwritable", write_volume, ct, tmp_path / "nowhere" / "a.nii.gz")
+    refused("output-unwritable", write_volume, ct, tmp_path / "ct.nii.gz" / "a.nii.gz")
     (tmp_path / "folder.nii.gz").mkdir()
     refused("output-unwritable", write_volume, ct, tmp_path / "folder.nii.gz")
     refused("unknown-format", write_volume, ct, tmp_path / "a.png")
