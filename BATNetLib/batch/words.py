@@ -13,8 +13,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN = re.compile(
     r"(image|ct|scan|volume|lobe|lungs?|fat|adipose|brown|bat|mask|patch|label|series|study|data|cases?|images?|"
     r"nii|gz|nrrd|mha|mhd|seg|dcm|dicom|at|left|right|fat_mask|brown_fat_mask|ct_at_left_patch|"
-    r"ct_at_right_patch|complete_ct|patches)",
+    r"ct_at_right_patch|complete_ct|patches|axial|chest|neck|body|head|thorax|plain|contrast|nifti|patients?|"
+    r"scans|tests?|files?|inputs?|outputs?|results?|export|raw|new|old|empty|truncated)",
     re.IGNORECASE,
+)
+#: Words that every sentence is made of. As the name of a folder, written in small letters, they tell
+#: nothing, and a sentence without them cannot be read.
+_SMALL = re.compile(
+    r"(an|and|are|as|at|be|but|by|can|for|from|has|have|in|into|is|it|its|lie|lies|no|not|of|on|one|or|that|the|"
+    r"there|they|this|to|two|was|with)"
 )
 _PATH = re.compile(r"(?:[A-Za-z]:[\\/]|/)(?:[^\\/:*?\"<>|\r\n' ]+[\\/])+([^\\/:*?\"<>|\r\n' ]*)")
 
@@ -55,4 +62,4 @@ def without_names(text: str, words: Iterable[str], instead: str) -> str:
 
 def _is_plain(word: str) -> bool:
     parts = [p for p in re.split(r"[.\-_ ]+", word) if p]
-    return all(_PLAIN.fullmatch(p) or (p.isdigit() and len(p) < 4) for p in parts)
+    return all(_PLAIN.fullmatch(p) or _SMALL.fullmatch(p) or (p.isdigit() and len(p) < 4) for p in parts)

@@ -57,7 +57,7 @@ def require_size(shape: tuple[int, int, int], max_voxels: int, name: str) -> Non
             "too-large",
             f"The header of {name} promises {shape[0]} x {shape[1]} x {shape[2]} = {voxels:,} voxels.",
             f"At most {max_voxels:,} voxels are read.",
-            "Crop the scan to neck and chest, or raise the limit (max_voxels) if the size is right.",
+            "Crop the scan to neck and chest; from Python, read_volume takes a larger max_voxels.",
         )
 
 
@@ -167,7 +167,8 @@ def require_finite(array: np.ndarray, name: str) -> None:
     if count:
         raise InputRefused(
             "non-finite",
-            f"{name} has {count:,} voxels that are not a number (NaN or infinite), of {array.size:,}.",
+            f"{name} has {count:,} {'voxel that is' if count == 1 else 'voxels that are'} not a number "
+            f"(NaN or infinite), of {array.size:,}.",
             "Every voxel must have a value.",
             "Export the scan again; do not fill such voxels with a guess.",
         )

@@ -87,5 +87,13 @@ def test_texts_lose_the_names_of_patients_and_every_folder():
     assert "ct.nii.gz is empty." in text
 
 
+def test_a_sentence_stays_one_where_a_folder_is_called_like_its_words():
+    words = private_words("in/empty", [Path("/home/Kim/in/empty.nii.gz")])
+    sentence = "empty.nii.gz is empty (0 bytes), in 100 % of the slices."
+    assert without_names(sentence, words, "case-0001") == sentence
+    # A name in capital letters goes, also where it is a word.
+    assert "In" not in without_names("In lies there.", private_words("In", []), "case-0001")
+
+
 def test_ids_sort_as_people_count():
     assert sorted(["case-10000", "case-2", "case-0003"], key=natural) == ["case-2", "case-0003", "case-10000"]
