@@ -66,7 +66,9 @@ def install_torch() -> None:
     """Install torch through the PyTorch extension, which asks first. Raises ``InstallRefused``."""
     if not has_torch_extension():
         raise InstallRefused(
-            _("Install the extension PyTorch first (Extensions Manager), restart Slicer, then press this again.")
+            _(
+                "Install the extension PyTorch first (Extensions Manager), restart Slicer, then press this again."
+            )
         )
     import PyTorchUtils
 

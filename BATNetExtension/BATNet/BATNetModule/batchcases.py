@@ -79,7 +79,9 @@ class BatchCases:
         return self._case(self._ledger.records[case_id])
 
     def counts_in_words(self) -> str:
-        counts = Counter(record["status"] for record in (self._ledger.records if self._ledger else {}).values())
+        counts = Counter(
+            record["status"] for record in (self._ledger.records if self._ledger else {}).values()
+        )
         words = {
             "done": _("{n} done"),
             "not-assessable": _("{n} not assessable"),

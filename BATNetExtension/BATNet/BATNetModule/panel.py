@@ -184,7 +184,9 @@ class Panel(RunListener):
         shown = self.result.analysis
         demonstration = shown.demonstration if shown is not None and shown.in_scene else None
         if demonstration is None and parameters.model == "demo":
-            demonstration = _("Demonstration models chosen: trained on phantoms, they say nothing of patients.")
+            demonstration = _(
+                "Demonstration models chosen: trained on phantoms, they say nothing of patients."
+            )
         ui.demonstrationLabel.text = demonstration or ""
         ui.demonstrationLabel.visible = bool(demonstration)
         ui.batchMethodLabel.text = _("Fat mask by {method}, model {model}, as chosen under One scan.").format(
@@ -262,7 +264,8 @@ class Panel(RunListener):
         wanted.update(changes)
         if wanted["model"] not in SETS and not self.setup.has_published():
             wanted["adipose_model"] = next(
-                (m["name"] for m in self.setup.models or [] if m["stage"] == "adipose" and m["installed"]), None
+                (m["name"] for m in self.setup.models or [] if m["stage"] == "adipose" and m["installed"]),
+                None,
             )
         return Request(**wanted)
 
@@ -394,4 +397,3 @@ class Panel(RunListener):
         self.parameters.ct = analysis.ct
         self.ui.tabs.currentIndex = 0
         self._show_new(analysis)
-

@@ -166,7 +166,9 @@ def decision_words(case: dict[str, Any]) -> str:
     decision, point = case.get("decision"), case.get("operating_point")
     if not decision or not point:
         return _("No yes or no: the model carries no operating point.")
-    words = _("<b>{outcome}</b> at {threshold:.2f} (cohort {cohort}, n = {n}: Se {se:.2f}, Sp {sp:.2f})").format(
+    words = _(
+        "<b>{outcome}</b> at {threshold:.2f} (cohort {cohort}, n = {n}: Se {se:.2f}, Sp {sp:.2f})"
+    ).format(
         outcome=_("Positive") if decision["positive"] else _("Negative"),
         threshold=point["threshold"],
         cohort=html.escape(str(point["cohort"])),
@@ -198,5 +200,7 @@ def volume_rows(analysis: Analysis | None) -> list[tuple[str, list[str]]]:
         if part:
             hu = part.get("mean_hu")
             volume = f"{part['volume_ml']:.1f}"
-            rows.append((name, [volume, "\N{EN DASH}" if hu is None else f"{hu:.1f}".replace("-", "\N{MINUS SIGN}")]))
+            rows.append(
+                (name, [volume, "\N{EN DASH}" if hu is None else f"{hu:.1f}".replace("-", "\N{MINUS SIGN}")])
+            )
     return rows

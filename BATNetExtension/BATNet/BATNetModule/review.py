@@ -34,7 +34,9 @@ class Review:
     def _load(self) -> None:
         case = self._case
         try:
-            self._ct = slicer.util.loadVolume(str(case.scan_file()), properties={"name": case.name, "show": True})
+            self._ct = slicer.util.loadVolume(
+                str(case.scan_file()), properties={"name": case.name, "show": True}
+            )
         except (RuntimeError, OSError, IndexError):
             failure = Failure(
                 "scan-unreadable",

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 
 from BATNetSlicer.inputs import JobInputs, writing_inputs
@@ -24,6 +25,11 @@ from .steps import Steps
 
 #: How the engine ends where the scan is not assessable; the result says why.
 EXIT_REFUSED = "engine-exit-3"
+
+
+#: After that a cancelled run is over for the user, while its engine is still ending.
+LET_GO_MS = 700
+_ending: set[Run] = set()  # nobody else holds them
 
 
 class RunListener:
@@ -79,9 +85,17 @@ class Run(JobListener):
         self._cancelling = True
         if self._job is not None and not self._job.state.is_over:
             self._job.cancel()
+            qt.QTimer.singleShot(LET_GO_MS, self._let_go)
             return
         self._end()
         self.listener.cancelled()
+
+    def _let_go(self) -> None:
+        """On a busy computer an engine takes a moment to end; the user need not wait for that."""
+        if not self.over:
+            _ending.add(self)
+            listener, self.listener = self.listener, RunListener()
+            listener.cancelled()
 
     def close(self) -> None:
         """End now, wait for the engine, and report nothing any more: the scene or Slicer closes."""
@@ -98,6 +112,7 @@ class Run(JobListener):
 
     def _end(self) -> None:
         self.over = True
+        _ending.discard(self)
         if self._steps is not None:
             self._steps.stop()
         if self._folder is not None:
@@ -122,9 +137,7 @@ class Run(JobListener):
             self._finish(lambda: self.listener.checked(report))
             return
         request = self.request
-        work = loading_result(
-            self._answer.folder, request.ct, update=request.update, inputs=self._inputs
-        )
+        work = loading_result(self._answer.folder, request.ct, update=request.update, inputs=self._inputs)
         self._steps = Steps(work, self._loaded, self._error, lambda share: self._tell("load", share))
 
     def _loaded(self, analysis: Any) -> None:

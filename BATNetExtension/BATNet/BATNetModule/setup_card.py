@@ -96,9 +96,7 @@ class SetupCard:
         text = _("Missing: {packages}").format(packages=", ".join(missing)) if missing else _("Packages")
         self._row("packages", not missing, text)
         self._show_models()
-        problems = sum(
-            (not torch.met, bool(missing), self.models is not None and not self.has_any_model())
-        )
+        problems = sum((not torch.met, bool(missing), self.models is not None and not self.has_any_model()))
         title = _("Set-up: {number} to do").format(number=problems) if problems else _("Set-up: ready")
         self.ui.setupButton.text = title
         self.ui.setupNote.text = self._note

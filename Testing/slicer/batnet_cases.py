@@ -1,0 +1,105 @@
+"""The BATNet panel opened for a test, phantoms in its scene, and engines that answer at once."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+import slicer
+import vtk
+from result_cases import analyse, phantom, volume_node
+from stage import scripted_engine as script
+
+MODULE = Path(__file__).resolve().parents[2] / "BATNetExtension" / "BATNet" / "BATNet.py"
+
+
+def build_views():
+    """Slicer has its views before any module runs; the stage builds them when first asked."""
+    manager = slicer.app.layoutManager()
+    for name in manager.sliceViewNames():
+        manager.sliceWidget(name).sliceView().interactor().SetInteractorStyle(vtk.vtkInteractorStyleUser())
+    manager.threeDWidget(0).threeDView().interactor()
+
+
+def answers_doctor(models=("demo-adipose", "demo-brown"), then=()):
+    """A runner whose engine knows ``models``; other commands play ``then``."""
+    listed = []
+    for name in ("batnet-adipose", "batnet-brown", "demo-adipose", "demo-brown", *models):
+        entry = {
+            "name": name,
+            "title": f"Title of {name}",
+            "stage": "adipose" if "adipose" in name else "brown",
+            "installed": name in models,
+            "demonstration": name.startswith("demo"),
+        }
+        if entry["name"] not in [known["name"] for known in listed]:
+            listed.append(entry)
+    return ByCommand(
+        doctor=[
+            script.result(
+                "",
+                doctor={"models": listed, "devices": [{"name": "cpu", "title": "cpu"}], "packages": []},
+            )
+        ],
+        default=list(then),
+    )
+
+
+class ByCommand:
+    """A runner with a script for each command."""
+
+    def __init__(self, default=(), **scripts):
+        self.default, self.scripts = default, scripts
+        self.calls, self.jobs = [], []
+
+    def start(self, arguments, listener=None):
+        self.calls.append([str(argument) for argument in arguments])
+        steps = self.scripts.get(self.calls[-1][0], self.default)
+        self.jobs.append(script.ScriptedRunner(*steps).start(arguments, listener))
+        return self.jobs[-1]
+
+
+def open_batnet(open_panel, runner=None):
+    """The panel with an engine that answers at once; the real one, which it asks for its models, is ended."""
+    panel = open_panel(MODULE).python.panel
+    panel.setup.close()
+    panel.runner = runner or answers_doctor()
+    panel.setup.look()
+    while panel.setup.models is None:
+        slicer.app.processEvents()
+    panel.runner.calls.clear()
+    return panel
+
+
+@functools.cache
+def result_folder(**options):
+    """A real result of the coarse phantom, as the engine writes it for the node of ``ct_node``."""
+    from BATNetSlicer.inputs import write_inputs
+
+    folder = Path(tempfile.mkdtemp(prefix="batnet-cases-"))
+    node = ct_node()
+    inputs = write_inputs(folder / "in", node)
+    slicer.mrmlScene.RemoveNode(node)
+    return analyse(inputs, folder / "out", **{"report": True, **options})
+
+
+def ct_node(name="CT chest", **placing):
+    return volume_node(phantom().ct, name, **placing)
+
+
+def hands_out(source):
+    """A folder for ``script.result``: a copy of ``source`` where the run asked for it."""
+
+    def make(arguments):
+        out = Path(arguments[arguments.index("--out") + 1])
+        shutil.copytree(source, out)
+        return out
+
+    return make
+
+
+def run_leftovers():
+    """What runs have left in Slicer's temporary folder."""
+    return sorted(p.name for p in Path(slicer.app.temporaryPath).glob("BATNet-*") if "report" not in p.name)
