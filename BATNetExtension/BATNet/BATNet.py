@@ -1,7 +1,7 @@
 """BATNet: analyse and review one chest CT, or many, in 3D Slicer. Research use only, not a medical device.
 
-Slicer imports this file at every start, so it only says what the module is and where its parts are; they are in
-``BATNetModule`` (this module) and ``BATNetSlicer`` (shared by the three modules of the extension).
+Slicer imports this file at every start, so it only says what the module is. Its parts are in ``BATNetModule``
+(this module) and ``BATNetSlicer`` (shared by the three modules of the extension).
 """
 
 import sys
@@ -17,7 +17,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 _HERE = Path(__file__).resolve().parent
-# Installed, everything lies in one folder, which Slicer has on its path; from source BATNetSlicer is next door.
+# Installed, everything lies in one folder that Slicer has on its path; from source BATNetSlicer is next door.
 for _folder in (_HERE, _HERE.parent):
     if (_folder / "BATNetSlicer").is_dir() and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
@@ -90,7 +90,7 @@ class BATNetLogic(ScriptedLoadableModuleLogic):
     """
 
     def process(self, ctNode, **request):
-        """Analyse ``ctNode``; see ``BATNetModule.process.process`` for what can be asked and what comes back."""
+        """Analyse ``ctNode``; ``BATNetModule.process.process`` says what can be asked and what comes back."""
         from BATNetModule.process import process
 
         return process(ctNode, **request)

@@ -20,11 +20,9 @@ from batnet_cases import (
     result_folder,
     run_leftovers,
 )
-from stage import scripted_engine as script
-
-from BATNetSlicer import inputs
 from BATNetSlicer.jobs import Engine
 from BATNetSlicer.scene import find_analyses
+from stage import scripted_engine as script
 
 ENGINE = Path(__file__).parent / "engines" / "engine.py"
 STAGES = ("read", "lungs", "preflight", "adipose", "patches", "classify", "attention", "write")

@@ -17,10 +17,9 @@ from batnet_cases import (
     result_folder,
     run_leftovers,
 )
+from BATNetSlicer.scene import Analysis, find_analyses
 from result_cases import put_under_transform, rotation
 from stage import scripted_engine as script
-
-from BATNetSlicer.scene import Analysis, find_analyses
 
 
 def slice_offsets():

@@ -1,4 +1,4 @@
-"""The batch tab: many scans in one child process, a table of what became of each, double click to review one."""
+"""The batch tab: many scans, a table of what became of each, double click to review one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, RunningJob, State
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.texts import _

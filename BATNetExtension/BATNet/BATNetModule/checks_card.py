@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-
 from BATNetSlicer.texts import _
 
 from .colours import LEVELS

@@ -8,7 +8,6 @@ from typing import Any
 import qt
 import slicer
 import vtk
-
 from BATNetSlicer import add_library_to_path
 from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.job_words import Failure

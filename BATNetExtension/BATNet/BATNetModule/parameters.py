@@ -3,14 +3,13 @@
 import enum
 from typing import Annotated
 
+from BATNetSlicer.texts import _
 from slicer import (
     vtkMRMLScalarVolumeNode,
     vtkMRMLScriptedModuleNode,
     vtkMRMLSegmentationNode,
 )
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
-
-from BATNetSlicer.texts import _
 
 
 class Method(enum.Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import qt
-
 from BATNetSlicer import add_library_to_path
 from BATNetSlicer.job_words import Failure
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-
 from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.scene import Analysis
 from BATNetSlicer.texts import _

@@ -9,7 +9,6 @@ from typing import Any
 
 import qt
 import slicer
-
 from BATNetSlicer.texts import _
 
 ROLE, FILE = "report", "report.html"

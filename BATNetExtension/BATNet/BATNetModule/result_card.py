@@ -8,7 +8,6 @@ from typing import Any
 
 import qt
 import slicer
-
 from BATNetSlicer.scene import Analysis, edited_fraction
 from BATNetSlicer.texts import _
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import qt
 import slicer
-
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.scene import loading_result
 from BATNetSlicer.texts import _

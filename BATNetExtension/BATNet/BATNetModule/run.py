@@ -10,7 +10,6 @@ from typing import Any
 
 import qt
 import slicer
-
 from BATNetSlicer.inputs import JobInputs, writing_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, Result, RunningJob, State
 from BATNetSlicer.job_words import Failure

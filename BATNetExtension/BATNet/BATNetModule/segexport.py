@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-
 from BATNetSlicer.inputs import write_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, State
 from BATNetSlicer.job_words import Failure

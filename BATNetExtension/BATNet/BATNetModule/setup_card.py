@@ -7,7 +7,6 @@ from typing import Any
 
 import qt
 import slicer
-
 from BATNetSlicer import packages
 from BATNetSlicer.job_contract import JobListener, JobRunner, Result, RunningJob, State
 from BATNetSlicer.job_words import Failure
