@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from ..brown.patches import Box
-from ..volume import Volume
+from ..pet import patch_activity
+from ..volume import Grid, Volume
+from ..volume.orient import resample
 from .places import place
 from .result import AdiposeFacts, PatchResult
 
@@ -55,21 +56,21 @@ def _measure(inside: np.ndarray, hu: np.ndarray, ct: Volume) -> tuple[float | No
 
 
 def _uptake(ct: Volume, inside: np.ndarray, box: Box, pet: Volume) -> dict[str, float] | None:
-    """SUV at the fat voxels of one box, linear between the PET's voxels; None where the PET does not reach.
-
-    Half a PET voxel beyond its outermost centres still belongs to it.
-    """
-    voxels = np.argwhere(inside) + box.start
-    if not len(voxels):
+    """SUV at the fat voxels of one box, measured as ``BATNetLib.pet`` does; None beyond the PET."""
+    total = int(np.count_nonzero(inside))
+    if not total:
         return None
-    inverse = np.linalg.inv(pet.grid.affine)
-    where = ct.grid.points(voxels) @ inverse[:3, :3].T + inverse[:3, 3]
-    reached = ((where >= -0.5) & (where <= np.array(pet.grid.shape) - 0.5)).all(axis=1)
-    if not reached.any():
+    # Only the box is resampled: a PET on the grid of a whole CT takes hundreds of megabytes.
+    affine = ct.grid.affine.copy()
+    affine[:3, 3] = ct.grid.points(np.array(box.start, float))
+    values = pet.array.astype(np.float32, copy=False)
+    suv = resample(values, pet.grid, Grid(inside.shape, affine), nearest=False, fill=np.nan)
+    whole = Box((0, 0, 0), inside.shape)
+    activity = patch_activity(suv, [whole], inside)[0]
+    if activity.suv_max is None or activity.suv_mean is None:
         return None
-    suv = ndimage.map_coordinates(pet.array.astype(np.float32), where[reached].T, order=1, mode="nearest")
     return {
-        "suv_max": float(suv.max()),
-        "suv_mean": float(suv.mean(dtype=np.float64)),
-        "covered": float(reached.mean()),
+        "suv_max": activity.suv_max,
+        "suv_mean": activity.suv_mean,
+        "covered": activity.voxels / total,
     }

@@ -363,6 +363,17 @@ def test_a_pet_that_lies_elsewhere_gives_no_uptake(phantom, models, options):
     assert all(patch.pet is None for patch in result.patches)
 
 
+def test_voxels_without_a_pet_value_do_not_count(phantom, models, options):
+    """Resampled PET files hold NaN where the scanner saw nothing."""
+    suv = np.full(phantom.ct.grid.shape, 2.5, np.float32)
+    suv[:, :, : suv.shape[2] // 2] = np.nan
+    pet = Volume(suv, phantom.ct.grid)
+    result = analyze(phantom.ct, phantom.lungs, pet, options=options, models=models)
+    seen = [patch.pet for patch in result.patches if patch.pet is not None]
+    assert 0 < len(seen) < 32
+    assert all(pet["suv_mean"] == pet["suv_max"] == 2.5 and 0 < pet["covered"] <= 1 for pet in seen)
+
+
 def test_a_model_is_loaded_once_for_all_cases(phantom, options, monkeypatch):
     import BATNetLib.models.loading as loading
 
