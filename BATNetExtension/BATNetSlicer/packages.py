@@ -30,7 +30,7 @@ class InstallRefused(Exception):
 
 @dataclass(frozen=True)
 class Need:
-    """One requirement, such as ``nibabel>=5.2,<6``. ``version``: what is installed, None where it is missing."""
+    """One requirement, such as ``nibabel>=5.2,<6``. ``version``: what is installed, None where missing."""
 
     name: str
     wanted: str
@@ -66,9 +66,7 @@ def install_torch() -> None:
     """Install torch through the PyTorch extension, which asks first. Raises ``InstallRefused``."""
     if not has_torch_extension():
         raise InstallRefused(
-            _(
-                "Install the extension PyTorch first (Extensions Manager), restart Slicer, then press this again."
-            )
+            _("Install the extension PyTorch (Extensions Manager), restart Slicer, then press this again.")
         )
     import PyTorchUtils
 

@@ -58,7 +58,7 @@ def time_left_words(seconds: float) -> str:
 class Estimate:
     """Share done 0..1 and seconds left of one run.
 
-    ``expected``: seconds of each stage in an earlier run, multiplied by ``size`` (voxels now over voxels then).
+    ``expected``: seconds of each stage in an earlier run; ``size``: voxels now over voxels then.
     ``skipped``: stages that this run does not have. The share never goes back.
     """
 

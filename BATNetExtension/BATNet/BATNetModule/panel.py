@@ -183,9 +183,7 @@ class Panel(RunListener):
         shown = self.result.analysis
         demonstration = shown.demonstration if shown is not None and shown.in_scene else None
         if demonstration is None and parameters.model == "demo":
-            demonstration = _(
-                "Demonstration models chosen: trained on phantoms, they say nothing of patients."
-            )
+            demonstration = _("Demonstration models: trained on phantoms, they say nothing about patients.")
         ui.demonstrationLabel.text = demonstration or ""
         ui.demonstrationLabel.visible = bool(demonstration)
         ui.batchMethodLabel.text = _("Fat mask by {method}, model {model}, as chosen under One scan.").format(

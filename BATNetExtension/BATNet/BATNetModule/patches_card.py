@@ -33,7 +33,7 @@ class PatchesCard:
         self.show(None)
 
     def show(self, analysis: Analysis | None) -> None:
-        """Show the patches of an analysis. The overlays of another one go; those of the same are drawn anew."""
+        """Show the patches of an analysis. Overlays of another one go; those of the same are drawn anew."""
         if self.overlays is not None and self.analysis == analysis:
             self.overlays.refresh()
         else:

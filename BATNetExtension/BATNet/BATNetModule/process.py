@@ -23,13 +23,13 @@ def process(
     interactive : False: return the ``BATNetSlicer.scene.Analysis`` when it is done; Slicer's event loop runs
         meanwhile. True: return the ``Run`` at once; ``listener`` (a ``RunListener``) is told the rest.
     runner : who starts the engine; ``BATNetSlicer.jobs.Engine`` by default.
-    request : further fields of ``Request``, such as ``lungs``, ``adipose``, ``method``, ``hu_range``, ``model``,
-        ``device``, ``overrides``.
+    request : further fields of ``Request``, such as ``lungs``, ``adipose``, ``method``, ``hu_range``,
+        ``model``, ``device``, ``overrides``.
 
     Raises (where not interactive)
     ------
     BATNetLib.errors.BATNetError
-        With ``code``, ``found``, ``wanted`` and ``remedy``: ``InputRefused``, ``NoModel``, ``UsageError``, ...
+        With ``code``, ``found``, ``wanted`` and ``remedy``: ``InputRefused``, ``NoModel``, ``UsageError``.
         A scan that is not assessable is no error: ``analysis.outcome`` says so and ``analysis.reasons`` why.
     """
     from BATNetSlicer.jobs import Engine

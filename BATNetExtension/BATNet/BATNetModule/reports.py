@@ -1,4 +1,4 @@
-"""The HTML report of an analysis: kept in the scene, opened in the browser, saved as PDF, copied as a table."""
+"""The report of an analysis: kept in the scene, opened in the browser, saved as PDF, copied as a table."""
 
 from __future__ import annotations
 

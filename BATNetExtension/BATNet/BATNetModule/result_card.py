@@ -66,7 +66,7 @@ class ResultCard:
                 computed = edited_fraction(self.analysis, "computed")
                 if computed is not None and computed.edited:
                     words = _(
-                        "Edited mask: {edit} against the computed one, Dice {dice:.3f}. The numbers are of it."
+                        "Edited mask: {edit} against the computed one, Dice {dice:.3f}. The numbers count it."
                     ).format(edit=edit_words(computed), dice=computed.dice)
         self.is_edited = edited
         self.ui.editLabel.text = words
@@ -183,6 +183,10 @@ def decision_words(case: dict[str, Any]) -> str:
     return words
 
 
+def _hu(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def volume_rows(analysis: Analysis | None) -> list[tuple[str, list[str]]]:
     """Name of the row and its cells; empty where no fat was measured."""
     facts = analysis.adipose if analysis is not None else None
@@ -199,7 +203,5 @@ def volume_rows(analysis: Analysis | None) -> list[tuple[str, list[str]]]:
         if part:
             hu = part.get("mean_hu")
             volume = f"{part['volume_ml']:.1f}"
-            rows.append(
-                (name, [volume, "\N{EN DASH}" if hu is None else f"{hu:.1f}".replace("-", "\N{MINUS SIGN}")])
-            )
+            rows.append((name, [volume, _hu(hu)]))
     return rows

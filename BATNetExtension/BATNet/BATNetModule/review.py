@@ -17,7 +17,7 @@ from .steps import Steps
 
 
 class Review:
-    """``done(analysis, failure)`` is called once. Slicer reads the scan in one go, the result comes in steps."""
+    """``done(analysis, failure)`` is called once. Slicer reads the scan in one go, the result in steps."""
 
     def __init__(self, case: Any, done: Callable[[Any, Failure | None], None]) -> None:
         self._case, self._done = case, done
@@ -33,9 +33,7 @@ class Review:
     def _load(self) -> None:
         case = self._case
         try:
-            self._ct = slicer.util.loadVolume(
-                str(case.scan_file()), properties={"name": case.name, "show": True}
-            )
+            self._ct = slicer.util.loadVolume(str(case.scan_file()), properties={"name": case.name})
         except (RuntimeError, OSError, IndexError):
             failure = Failure(
                 "scan-unreadable",

@@ -62,7 +62,7 @@ class SetupCard:
         return any(m["stage"] == stage and m["name"] == name and m["installed"] for m in self.models or [])
 
     def own_models(self) -> list[dict[str, Any]]:
-        """Models of the brown stage that the user brought, beside the published and the demonstration ones."""
+        """Models of the brown stage that the user brought."""
         known = ("batnet-brown", "demo-brown")
         return [
             m

@@ -8,7 +8,7 @@ import qt
 
 
 def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | None = None) -> None:
-    """Put texts into a prepared table; numbers (all columns but the first) to the right. ``side``: texts of the rows."""
+    """Put texts into a prepared table, all columns but the first to the right; ``side``: names of the rows."""
     _follow(table, False)
     table.setColumnCount(len(head))
     table.setRowCount(len(rows))
@@ -33,7 +33,7 @@ def _follow(table: Any, on: bool) -> None:
 
 
 def prepare(table: Any) -> None:
-    """Columns and rows as large as their texts, and the table as large as its rows, also when the font changes."""
+    """Columns and rows as large as their texts, the table as large as its rows, whatever the font."""
     _follow(table, True)
     table.setSizeAdjustPolicy(qt.QAbstractScrollArea.AdjustToContents)
     table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)

@@ -11,7 +11,7 @@ from .request import Request
 
 
 class Timing:
-    """Of one kind of run (method, device, with or without a given mask); ``voxels`` scales it to other scans."""
+    """Of one kind of run (method, device, model, given mask); ``voxels`` scales it to other scans."""
 
     def __init__(self, request: Request, voxels: int) -> None:
         kind = "mask" if request.adipose is not None else request.method
