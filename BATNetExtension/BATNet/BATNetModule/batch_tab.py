@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,11 @@ from BATNetSlicer.texts import _
 from .batchcases import BatchCases
 from .estimate import time_left_words
 from .result_card import percent
+from .steps import SLICE_SECONDS
 
 CASE, OUTCOME, REASON = range(3)
 #: The journal is looked at this often while a batch runs.
 LOOK_MS = 1000
-#: Rows that are filled before the window gets its turn.
-ROWS_A_TURN = 40
 
 
 class BatchTab(JobListener):
@@ -160,12 +160,15 @@ class BatchTab(JobListener):
             self._fill()
 
     def _fill(self) -> None:
-        turn, self._waiting = self._waiting[:ROWS_A_TURN], self._waiting[ROWS_A_TURN:]
-        for case in turn:
-            self._put(case)
+        stop = time.perf_counter() + SLICE_SECONDS
+        filled = 0
+        while filled < len(self._waiting) and time.perf_counter() < stop:
+            self._put(self._waiting[filled])
+            filled += 1
+        del self._waiting[:filled]
         if self._waiting:
             qt.QTimer.singleShot(0, self._fill)
-        elif turn:
+        elif filled:
             for column in (CASE, OUTCOME):
                 self.ui.batchTable.resizeColumnToContents(column)
             self.show()

@@ -73,10 +73,11 @@ class BatchCases:
         changed = [case_id for case_id, record in records.items() if self._shown.get(case_id) is not record]
         for case_id in changed:
             self._shown[case_id] = records[case_id]
-        return [self._case(records[case_id]) for case_id in sorted(changed)]
+        names = self._names()
+        return [self._case(records[case_id], names) for case_id in sorted(changed)]
 
     def case(self, case_id: str) -> BatchCase:
-        return self._case(self._ledger.records[case_id])
+        return self._case(self._ledger.records[case_id], self._names())
 
     def counts_in_words(self) -> str:
         counts = Counter(
@@ -91,9 +92,9 @@ class BatchCases:
         parts = [text.format(n=counts[status]) for status, text in words.items() if counts[status]]
         return ", ".join(parts) or _("No cases.")
 
-    def _case(self, record: Mapping[str, Any]) -> BatchCase:
+    def _case(self, record: Mapping[str, Any], names: Mapping[str, tuple[str, str]]) -> BatchCase:
         case_id = str(record["case"])
-        name, source = self._names().get(case_id, (case_id, ""))
+        name, source = names.get(case_id, (case_id, ""))
         return BatchCase(
             id=case_id,
             name=name,

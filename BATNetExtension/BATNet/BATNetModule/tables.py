@@ -20,7 +20,7 @@ def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | N
         for x, text in enumerate(row):
             item = qt.QTableWidgetItem(text)
             if x > 0 or side is not None:
-                item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
+                item.setData(int(qt.Qt.TextAlignmentRole), int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
             table.setItem(y, x, item)
     _follow(table, True)
 
