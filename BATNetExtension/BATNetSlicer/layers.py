@@ -35,6 +35,13 @@ def showing(volume: Any) -> list[Any]:
     return [view for view in views(volume.GetScene()) if view.GetForegroundVolumeID() == volume.GetID()]
 
 
+def borrowed_for(volume: Any) -> list[Any]:
+    """The views whose foreground was borrowed for a volume, whatever they show now."""
+    if volume is None or volume.GetScene() is None:
+        return []
+    return [view for view in views(volume.GetScene()) if (_record(view) or {}).get("shown") == volume.GetID()]
+
+
 def borrow(view: Any, volume: Any, ct: Any, opacity: float) -> None:
     """Show ``volume`` over ``ct`` in a view."""
     former = _record(view)

@@ -20,25 +20,18 @@ _TYPES = {
 def writing(array: np.ndarray, affine: np.ndarray, path: Path) -> Iterator[float]:
     """Write voxels [k, j, i] as an uncompressed NRRD file; yields the share done, 0..1.
 
-    ``affine``: index (i, j, k) to RAS mm; every digit of it is kept. What was begun is removed where it fails
-    or is given up. Raises ``OutputRefused`` where the disk is full or may not be written.
+    ``affine``: index (i, j, k) to RAS mm; every digit of it is kept. Raises ``OutputRefused`` where the disk
+    is full or may not be written; what was begun is then the caller's to remove.
     """
     from BATNetLib.workfiles import output_errors
 
-    done = False
-    with output_errors(path.name):
-        try:
-            with path.open("wb") as file:
-                file.write(_header(array, LPS @ affine).encode("ascii"))
-                rows = max(1, CHUNK // max(1, array[0].nbytes))
-                for first in range(0, len(array), rows):
-                    part = np.ascontiguousarray(array[first : first + rows])
-                    file.write(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
-                    yield min(1.0, (first + rows) / len(array))
-            done = True
-        finally:
-            if not done:
-                path.unlink(missing_ok=True)
+    with output_errors(path.name), path.open("wb") as file:
+        file.write(_header(array, LPS @ affine).encode("ascii"))
+        rows = max(1, CHUNK // max(1, array[0].nbytes))
+        for first in range(0, len(array), rows):
+            part = np.ascontiguousarray(array[first : first + rows])
+            file.write(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
+            yield min(1.0, (first + rows) / len(array))
 
 
 def _header(array: np.ndarray, affine: np.ndarray) -> str:

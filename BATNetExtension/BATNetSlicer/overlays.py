@@ -282,14 +282,14 @@ class Overlays:
 
     def _hide_patch_map(self) -> None:
         with self._quiet():
-            for view in layers.showing(self._fat.node):
+            for view in layers.borrowed_for(self._fat.node):
                 layers.give_back(view)
             self._fat.remove()
 
     def _hide_attention(self) -> None:
         with self._quiet():
             volume = self.analysis.attention
-            for view in layers.showing(volume):
+            for view in layers.borrowed_for(volume):
                 layers.give_back(view)
             if volume is not None:
                 hide_legend(volume)

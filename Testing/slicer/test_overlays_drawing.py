@@ -99,6 +99,25 @@ def test_fat_has_the_colour_of_its_patch_and_the_ct_shows_through(overlays):
     assert greys(bare[50:-50, 50:-50]).mean() > 0.99
 
 
+def test_tissue_without_fat_keeps_its_grey(overlays):
+    overlays.select_patch(strongest(overlays.analysis))
+    overlays.select_patch(None)
+    bare = view("Red").pixels()
+    overlays.patch_map = True
+    overlays.opacity = 1.0
+    pixels = view("Red").pixels()
+    fat = overlays.analysis.node.GetNodeReference("overlay.fat")
+    array = slicer.util.arrayFromVolume(fat)
+    k = round(np.linalg.solve(affine_of(fat), [0, 0, view_offset("Red"), 1.0])[2])
+    same, count = 0, 0
+    for j, i in np.argwhere(array[k] < 0)[::7]:
+        ras = (affine_of(fat) @ [i, j, k, 1.0])[:3]
+        if view("Red").to_view(ras)[0] < 0.7 * WIDTH:  # not under the legend
+            count += 1
+            same += (at(pixels, "Red", ras) == at(bare, "Red", ras)).all()
+    assert count > 100 and same > 0.9 * count  # the outlines cross some
+
+
 @pytest.mark.parametrize("name", ["patch_map", "attention", "mask"])
 def test_switching_off_leaves_no_pixel_behind(overlays, name):
     overlays.select_patch(strongest(overlays.analysis))
@@ -200,8 +219,11 @@ def test_boxes_are_drawn_in_the_3d_view_and_can_be_left_out(overlays):
     three_d.resize(400, 400)
     overlays.patch_map = True
     three_d.resetFocalPoint()
-    overlays.boxes_in_3d = False
+    overlays.patch_map = False
     bare = three_d.pixels()
+    overlays.boxes_in_3d = False
+    overlays.patch_map = True
+    np.testing.assert_array_equal(three_d.pixels(), bare)
     overlays.boxes_in_3d = True
     overlays.select_patch(3)
     drawn = three_d.pixels()

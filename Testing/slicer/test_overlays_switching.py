@@ -89,6 +89,7 @@ def test_what_the_user_chose_in_between_stays(shown, overlays):
     overlays.patch_map = False
     after = layers()
     assert after["Red"][1] == other.GetID() and after["Red"][0] == ct.GetID()
+    assert after["Red"][3] == 0.3, "the opacity was set here, the layer was not"
     assert after["Green"][1] == pet.GetID() and after["Green"][3] == 0.9
     assert after["Yellow"][0] == other.GetID() and after["Yellow"][4] == 0.2
     assert after["Yellow"][1] == pet.GetID() and after["Yellow"][3] == 0.3
@@ -99,8 +100,10 @@ def test_one_map_gives_way_to_the_other_and_both_give_back_what_was_first(shown,
     overlays.patch_map = True
     overlays.attention = True
     assert overlays.attention and not overlays.patch_map
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode") == 1
     overlays.patch_map = True
     assert overlays.patch_map and not overlays.attention
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode") == 1
     overlays.patch_map = False
     assert layers() == before
 

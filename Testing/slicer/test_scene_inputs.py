@@ -194,6 +194,20 @@ def test_a_label_map_with_its_slices_the_other_way_round_is_passed_on_voxel_by_v
     np.testing.assert_array_equal(mask_of(job.adipose), slicer.util.arrayFromVolume(straight))
 
 
+@pytest.mark.parametrize("crop", [0, 6], ids=["whole", "cropped"])
+def test_a_segment_drawn_on_voxels_that_are_counted_the_other_way_is_passed_on_exactly(
+    scene, tmp_path, small, crop
+):
+    ct = cases.volume_node(small["ct"])
+    turned = cases.volume_node(small["adipose"], "label turned", order=(1, 2, 0), flips=(True, False, False))
+    straight = cases.volume_node(small["adipose"], "label straight")
+    if crop:
+        slicer.util.arrayFromVolume(turned)[:, :crop] = 0  # columns of the patient's right
+        slicer.util.arrayFromVolume(straight)[:, :, :crop] = 0
+    job = write_inputs(tmp_path, ct, adipose=segmentation_of(turned, turned, ["Adipose tissue"]))
+    np.testing.assert_array_equal(mask_of(job.adipose), slicer.util.arrayFromVolume(straight))
+
+
 def test_ct_and_segment_under_different_transforms_meet_where_they_are_shown(scene, tmp_path, small):
     ct = cases.volume_node(small["ct"])
     labels = cases.volume_node(small["adipose"], "label fat")

@@ -148,6 +148,21 @@ def test_a_mask_that_slicer_saved_over_the_result_is_read_too(scene, tmp_path, m
     assert again.segmentation.GetSegmentation().GetSegment(again.segment_id).GetName() == "Adipose tissue"
 
 
+def test_a_mask_that_slicer_saved_is_read_over_a_ct_that_is_counted_the_other_way(scene, tmp_path):
+    ct, analysis = cases.load_case()
+    folder = tmp_path / "result"
+    shutil.copytree(cases.case_folder() / "result", folder)
+    edited = cases.segment_array(analysis)
+    edited[:, : edited.shape[1] // 2] = False
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        edited.astype(np.uint8), analysis.segmentation, analysis.segment_id, ct
+    )
+    assert slicer.util.exportNode(analysis.segmentation, str(folder / "adipose.seg.nrrd"))
+    turned = cases.volume_node(cases.phantom().ct, flips=(True, False, False))
+    again = load_result(folder, turned)
+    np.testing.assert_array_equal(cases.segment_array(again), edited[::-1, :, ::-1])
+
+
 def test_maps_show_zero_to_one_with_cells_as_cells(scene):
     ct, analysis = cases.load_case()
     for node in (analysis.patch_map, analysis.attention):
