@@ -25,11 +25,11 @@ def without(monkeypatch):
             return real_version(name)
 
         monkeypatch.setattr(packages.importlib.metadata, "version", version)
-        monkeypatch.setattr(
-            packages.importlib.util,
-            "find_spec",
-            lambda name, *a: None if name in names else real_find(name, *a),
-        )
+
+        def find_spec(name, *more):
+            return None if name in names else real_find(name, *more)
+
+        monkeypatch.setattr(packages.importlib.util, "find_spec", find_spec)
         slicer.packaging.absent.update(name.lower() for name in names)
 
     return hide
@@ -149,11 +149,12 @@ def test_before_slicer_5_11_packages_come_through_pip_install_after_asking(open_
     asked, installed = [], []
     monkeypatch.setattr(slicer.util, "pip_install", installed.append, raising=False)
     for answer in (False, True):
-        monkeypatch.setattr(
-            slicer.util,
-            "confirmOkCancelDisplay",
-            lambda text, answer=answer, **_: asked.append(text) or answer,
-        )
+
+        def confirm(text, answer=answer, **_):
+            asked.append(text)
+            return answer
+
+        monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
         open_batnet(open_panel).ui.packagesButton.click()
     assert len(asked) == 2 and "nibabel" in asked[0]
     assert installed == [["nibabel>=5.2,<6"]]

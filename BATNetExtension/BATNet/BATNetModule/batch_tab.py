@@ -149,6 +149,7 @@ class BatchTab(JobListener):
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.setWordWrap(False)
+        table.horizontalHeader().setResizeContentsPrecision(50)
 
     def look(self) -> None:
         """Show what has been added to the journal of the batch."""
@@ -156,6 +157,9 @@ class BatchTab(JobListener):
             return
         idle = not self._waiting
         self._waiting += self._cases.news()
+        known = set(self._rows)
+        new = sum(case.id not in known for case in self._waiting)
+        self.ui.batchTable.setRowCount(len(known) + new)
         if idle and self._waiting:
             self._fill()
 
@@ -177,8 +181,7 @@ class BatchTab(JobListener):
         table = self.ui.batchTable
         row = self._rows.get(case.id)
         if row is None:
-            row = self._rows[case.id] = table.rowCount
-            table.insertRow(row)
+            row = self._rows[case.id] = len(self._rows)
         outcome = {
             "done": percent(case.probability) if case.probability is not None else _("done"),
             "not-assessable": _("not assessable"),

@@ -8,7 +8,7 @@ import qt
 
 
 def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | None = None) -> None:
-    """Put texts into a prepared table, all columns but the first to the right; ``side``: names of the rows."""
+    """Put texts into a prepared table, all columns but the first to the right. ``side``: row names."""
     _follow(table, False)
     table.setColumnCount(len(head))
     table.setRowCount(len(rows))
