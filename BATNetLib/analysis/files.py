@@ -14,9 +14,9 @@ from ..workfiles import output_errors, whole_folder
 from .cache import ModelCache, models_needed
 from .casefolder import CASE_IMAGE, scan_of_folder
 from .colours import MASK
-from .maps import ATTENTION_STEP, PROBABILITY_STEP, whole_map, write_map
+from .maps import ATTENTION_STEP, PROBABILITY_STEP, map_note, whole_map, write_map
 from .options import AnalysisOptions, CaseInputs
-from .passport import DEMONSTRATION, passport
+from .passport import passport
 from .pipeline import analyze, check_options, check_scan
 from .recorder import CaseEvents
 from .result import Analysis
@@ -207,7 +207,7 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 def _write_all(analysis: Analysis, folder: Path, events: CaseEvents) -> None:
     with events.phase("write") as stage:
-        note = DEMONSTRATION if analysis.demonstration else ""
+        note = map_note(demonstration=analysis.demonstration, by_threshold=analysis.method == "hu-threshold")
         if analysis.adipose is not None:
             _write_mask(analysis, folder / "adipose.seg.nrrd")
             stage.advance()

@@ -52,6 +52,12 @@ def map_plane(values: np.ndarray, boxes: Sequence[Box], shape: Shape3, axis: int
     return out
 
 
+def map_note(*, demonstration: bool, by_threshold: bool) -> str:
+    """What a map says about itself in the 79 letters that a NIfTI header has for it."""
+    said = ["Demonstration model, trained on phantoms."] if demonstration else []
+    return " ".join([*said, "Fat mask: HU threshold."] if by_threshold else said)
+
+
 def write_map(stored: np.ndarray, step: float, path: Path, like: Volume, note: str = "") -> None:
     """Write stored integers (canonical axes) as NIfTI on the grid of the file that ``like`` came from.
 

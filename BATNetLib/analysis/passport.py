@@ -21,6 +21,8 @@ from .result import Analysis, PatchResult
 SCHEMA_VERSION = 1
 SOFTWARE = "BATNet for 3D Slicer"
 DEMONSTRATION = "Demonstration model, trained on phantoms: its numbers mean nothing for patients."
+#: Said in every output that rests on such a mask, so that it is never taken for the network's.
+HU_THRESHOLD = "Adipose mask by HU threshold, not by the network."
 
 
 def passport(analysis: Analysis) -> dict[str, Any]:

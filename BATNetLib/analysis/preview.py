@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import RESEARCH_USE_ONLY
 from . import colours
+from .passport import HU_THRESHOLD
 from .pictures import font, mask_panel, patch_panel, sections, write
 from .result import Analysis
 
@@ -53,6 +54,8 @@ def _lines(analysis: Analysis) -> list[tuple[str, int, tuple[int, int, int]]]:
             lines += [(part, 15, GREY) for part in wrapped(reason.text, 15, WIDTH - 2 * GAP)]
     if analysis.demonstration:
         lines.append(("Demonstration model, trained on phantoms", 16, AMBER))
+    if analysis.adipose is not None and analysis.method == "hu-threshold":
+        lines.append((HU_THRESHOLD, 15, GREY))
     return [*lines, (RESEARCH_USE_ONLY, 15, GREY)]
 
 

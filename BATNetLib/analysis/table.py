@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_USE_ONLY
-from .passport import DEMONSTRATION
+from .passport import DEMONSTRATION, HU_THRESHOLD
 from .places import box_facts
 from .result import Analysis
 
@@ -21,7 +21,13 @@ COLUMNS = (
 def table_rows(analysis: Analysis) -> list[dict[str, Any]]:
     """One row per patch, the two of a pair one after the other, right before left."""
     brown = analysis.models.get("brown") or {"name": ""}
-    note = f"{RESEARCH_USE_ONLY} {DEMONSTRATION}" if analysis.demonstration else RESEARCH_USE_ONLY
+    note = " ".join(
+        [
+            RESEARCH_USE_ONLY,
+            *([DEMONSTRATION] if analysis.demonstration else []),
+            *([HU_THRESHOLD] if analysis.method == "hu-threshold" else []),
+        ]
+    )
     ordered = sorted(analysis.patches, key=lambda patch: (patch.place.pair, patch.place.side != "right"))
     rows = []
     for patch in ordered:

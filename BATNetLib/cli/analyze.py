@@ -182,6 +182,7 @@ def tell(folder: Path, events: Events, *, quiet: bool) -> int:
     import json
 
     from ..analysis.files import PASSPORT
+    from ..analysis.passport import HU_THRESHOLD
 
     facts = json.loads((folder / PASSPORT).read_text(encoding="utf-8"))
     case = facts["case"]
@@ -205,6 +206,8 @@ def tell(folder: Path, events: Events, *, quiet: bool) -> int:
         print(f"Brown-fat probability: {case['probability']:.4f}{calibrated}")
         if case["decision"] is not None:
             print(f"At the operating point: {'positive' if case['decision']['positive'] else 'negative'}")
+        if facts["method"]["adipose"] == "hu-threshold":
+            print(HU_THRESHOLD)
         if facts["demonstration"]:
             print(facts["demonstration"])
         print(RESEARCH_USE_ONLY)

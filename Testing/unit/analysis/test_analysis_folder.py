@@ -111,6 +111,28 @@ def test_every_output_of_a_demonstration_model_says_so(finished, facts):
         assert b"trained on phantoms" in nib.load(finished / name).header["descrip"].tobytes()
 
 
+def test_every_output_says_that_the_mask_is_by_threshold(finished, facts):
+    assert facts["method"]["adipose"] == "hu-threshold"
+    assert "HU threshold" in (finished / "report.html").read_text(encoding="utf-8")
+    for row in csv.DictReader((finished / "patches.csv").open(encoding="utf-8")):
+        assert "HU threshold" in row["note"]
+    for name in ("patch_probability.nii.gz", "attention.nii.gz"):
+        assert b"HU threshold" in nib.load(finished / name).header["descrip"].tobytes()
+    image = sitk.ReadImage(str(finished / "adipose.seg.nrrd"))
+    assert "BATNet.Method:hu-threshold" in image.GetMetaData("Segment0_Tags")
+
+
+def test_a_mask_by_the_network_is_not_said_to_be_by_threshold(phantom, tmp_path):
+    options = quick(method="network", attention_stage="stage2", report=True)
+    folder = analyze(phantom.ct, phantom.lungs, options=options, models=make_models(phantom.ct)).save(
+        tmp_path / "out"
+    )
+    for file in folder.iterdir():
+        assert b"HU threshold" not in file.read_bytes(), file.name
+    for name in ("patch_probability.nii.gz", "attention.nii.gz"):
+        assert b"threshold" not in nib.load(folder / name).header["descrip"].tobytes()
+
+
 def test_a_mask_of_a_demonstration_model_says_so_too(phantom, tmp_path):
     models = make_models(phantom.ct)
     stage1 = models.get("batnet", "adipose")

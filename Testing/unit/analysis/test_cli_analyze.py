@@ -50,6 +50,7 @@ def test_it_ends_by_naming_the_folder_and_the_probability(scan, weights, elsewhe
     said = capsys.readouterr().out
     folder = elsewhere / "Mustermann-batnet"
     assert "Mustermann-batnet" in said and f"{passport_of(folder)['case']['probability']:.4f}" in said
+    assert "by HU threshold, not by the network" in said
     assert said.strip().endswith("Research use only, not a medical device.")
     assert passport_of(folder)["overrides"] == [{"code": "large-pixels", "reason": OVERRIDES["large-pixels"]}]
 
