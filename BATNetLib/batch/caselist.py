@@ -56,7 +56,7 @@ def read_list(path: Path, root: Path | None, found: Found) -> Iterator[Case | Fo
         with different files.
     """
     start = (root or path.parent).expanduser().absolute()
-    rows = _rows(path, found)
+    rows = read_rows(path, found)
     seen: dict[str, tuple[int, dict[str, str]]] = {}
     for number, row in rows:
         case_id = row.get(ID, "")
@@ -73,10 +73,11 @@ def read_list(path: Path, root: Path | None, found: Found) -> Iterator[Case | Fo
                 "Give one of them another case_id.",
             )
         seen[case_id] = (number, values)
-        yield _entry(values, number, start)
+        yield entry_of(values, number, start)
 
 
-def _entry(values: dict[str, str], number: int, start: Path) -> Case | FolderEntry:
+def entry_of(values: dict[str, str], number: int, start: Path) -> Case | FolderEntry:
+    """What the cells of row ``number`` name; relative paths start from ``start``."""
     case_id = values.get(ID, "")
     if not case_id:
         return unusable(
@@ -152,15 +153,16 @@ def _file(text: str, base: Path, start: Path) -> Path:
     return base / path if (base / path).exists() else start / path
 
 
-def _rows(path: Path, found: Found) -> Iterator[tuple[int, dict[str, str]]]:
-    """Row number (as a spreadsheet counts) and cells by column, without empty rows."""
+def read_rows(path: Path, found: Found, more: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """Row number (as a spreadsheet counts) and cells by column, without empty rows. ``more``: columns that
+    are kept beside those of a list of cases. Raises ``UsageError`` as ``read_list`` does."""
     text = _text(path, found)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
     try:
         header = [cell.strip().casefold() for cell in next(lines, [])]
         if ID not in header:
             raise _no_id(path, header)
-        known = (ID, *FILES, *OTHERS)
+        known = (ID, *FILES, *OTHERS, *more)
         double = sorted({name for name in header if name in known and header.count(name) > 1})
         if double:
             raise UsageError(

@@ -18,8 +18,10 @@ LAYERS = [
     {"coarse", "morphology", "body"},
     {"lungs", "preflight", "models"},
     {"brown", "adipose", "pet"},
-    {"analysis", "dataset"},
-    {"batch", "training", "evaluation"},
+    {"analysis"},
+    {"batch"},
+    {"dataset"},
+    {"training", "evaluation"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -1,0 +1,144 @@
+"""Preparing patches offline: cut once, kept beside a note, made again only where something changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..batch.names import kept_names
+from ..brown.patches import extract_patches
+from ..errors import BATNetError, Cancelled, InputRefused, UsageError
+from ..events import Events
+from ..volume import hash_voxels
+from ..workfiles import whole_folder
+from .cases import PATCHES, Dataset, TrainingCase
+from .layouts import PATCH_FILES
+from .manifest import write_manifest
+from .patchfiles import PRECISIONS, SOURCES, file_hash, read_note, stale, write_patches
+from .scans import read_scan
+
+MANIFEST = "manifest.csv"
+
+
+@dataclass
+class Prepared:
+    """What became of each case, by name. ``made``: to why (new, or what was stale); ``kept``: as they were;
+    ``refused``: to the refusal."""
+
+    made: dict[str, str] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    refused: dict[str, BATNetError] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        refused = {case: error.as_dict() for case, error in self.refused.items()}
+        return {"made": self.made, "kept": self.kept, "refused": refused}
+
+
+def prepare_patches(
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    *,
+    precision: str = "float32",
+    again: bool = False,
+    events: Events | None = None,
+) -> Prepared:
+    """Cut the labelled patches of all cases into ``out``, a folder per case, with a manifest.
+
+    Parameters
+    ----------
+    out : patches that are there and not stale are kept.
+    precision : "float32", or "float16": values rounded by at most 0.05 HU, smaller files (NIfTI knows no
+        half precision, so both are stored as float32).
+    again : make all of them again.
+
+    A case that cannot be cut is refused by name and the others go on. Raises ``UsageError`` for an unknown
+    precision or without a case that has a scan, ``OutputRefused`` where ``out`` cannot be written.
+    """
+    events = events or Events()
+    out = Path(out)
+    if precision not in PRECISIONS:
+        raise UsageError(
+            "precision-unknown",
+            f"The precision {precision!r} was asked for.",
+            f"Known are {', '.join(PRECISIONS)}.",
+            "Choose one of these.",
+        )
+    cases = [case for case in dataset.cases if case.has_scan or case.refusal]
+    if not any(case.has_scan for case in cases):
+        raise UsageError(
+            "no-scans",
+            f"'{dataset.name}' holds no case with a scan.",
+            "Patches are cut from a CT with its adipose and brown-fat masks.",
+            "Name the folder that holds the scans.",
+        )
+    folders = kept_names([case.as_found() for case in cases])
+    result = Prepared()
+    with events.stage("prepare patches", len(cases)) as stage:
+        for case in cases:
+            try:
+                _prepare(case, out / folders[case.case], precision, again, result, events)
+            except Cancelled:
+                raise
+            except InputRefused as error:
+                result.refused[case.case] = error
+            stage.advance()
+    _write_list(dataset, out, folders, result)
+    return result
+
+
+def _prepare(
+    case: TrainingCase, folder: Path, precision: str, again: bool, result: Prepared, events: Events
+) -> None:
+    if case.refusal is not None:
+        raise case.refusal
+    why: str | None = "new"
+    if folder.exists():
+        why = "asked for" if again else stale(folder, case, events)
+        if why is None and (read_note(folder) or {}).get("precision") != precision:
+            why = "The patches were kept with another precision."
+    if why is None:
+        result.kept.append(case.case)
+        return
+    for role in ("adipose", "brown"):
+        if role not in case.files:
+            raise InputRefused(
+                f"{role}-missing",
+                f"The case has no {'brown-fat' if role == 'brown' else role} mask.",
+                "Labelled patches need the CT, its adipose mask and its brown-fat mask.",
+                "Add the mask; an empty brown-fat mask stands for a case without brown fat.",
+            )
+    scan = read_scan(case, [role for role in SOURCES if role in case.files], events)
+    assert scan.adipose is not None and scan.brown is not None
+    events.check()
+    patches = extract_patches(
+        scan.ct.array, scan.adipose.array, scan.brown.array, None if scan.lungs is None else scan.lungs.array
+    )
+    volumes = {role: getattr(scan, role) for role in SOURCES if role in case.files}
+    made_from = {
+        role: {"voxels": hash_voxels(volume), **file_hash(case.files[role])}
+        for role, volume in volumes.items()
+    }
+    with whole_folder(folder, replace=True) as tmp:
+        write_patches(tmp, patches, made_from, precision)
+    result.made[case.case] = why
+
+
+def _write_list(dataset: Dataset, out: Path, folders: Mapping[str, str], result: Prepared) -> None:
+    """The manifest of the cases that have patches, with their patients, centres and splits."""
+    there = {*result.made, *result.kept}
+    cases = [
+        replace(
+            case,
+            layout=PATCHES,
+            files={role: out / folders[case.case] / name for role, name in PATCH_FILES.items()},
+            series=None,
+            axes=None,
+            members=(),
+        )
+        for case in dataset.cases
+        if case.case in there
+    ]
+    write_manifest(replace(dataset, cases=tuple(cases)), out / MANIFEST)
