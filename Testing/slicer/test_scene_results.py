@@ -79,7 +79,7 @@ def test_the_segmentation_is_named_coloured_coded_and_ready_for_dicom_seg(scene)
     ct, analysis = cases.load_case()
     segmentation = analysis.segmentation.GetSegmentation()
     segment = segmentation.GetSegment(analysis.segment_id)
-    assert segmentation.GetNumberOfSegments() == 1 and segment.GetName() == "Adipose tissue"
+    assert segmentation.GetNumberOfSegments() == 1 and segment.GetName().startswith("Adipose tissue")
     np.testing.assert_allclose(segment.GetColor(), np.array([86, 180, 233]) / 255, atol=1e-5)
     entry = vtk.reference("")
     assert segment.GetTag("TerminologyEntry", entry) and "SCT^55603005^Adipose tissue" in str(entry)
@@ -115,7 +115,7 @@ def test_slicers_own_reader_and_a_label_map_with_a_colour_table_give_the_same_se
     table.SetTypeToUser()
     table.SetNumberOfColors(2)
     table.SetColor(0, "background", 0, 0, 0, 0)
-    table.SetColor(1, "Adipose tissue", *segment.GetColor(), 1)
+    table.SetColor(1, segment.GetName(), *segment.GetColor(), 1)
     labels = slicer.util.loadLabelVolume(str(file), {"show": False})
     labels.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
     built = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Built")
@@ -145,7 +145,12 @@ def test_a_mask_that_slicer_saved_over_the_result_is_read_too(scene, tmp_path, m
         cases.put_under_transform(ct, cases.rotation(30.0))
     again = load_result(folder, ct)
     np.testing.assert_array_equal(cases.segment_array(again), edited)
-    assert again.segmentation.GetSegmentation().GetSegment(again.segment_id).GetName() == "Adipose tissue"
+    assert (
+        again.segmentation.GetSegmentation()
+        .GetSegment(again.segment_id)
+        .GetName()
+        .startswith("Adipose tissue")
+    )
 
 
 def test_a_mask_that_slicer_saved_is_read_over_a_ct_that_is_counted_the_other_way(scene, tmp_path):
