@@ -1,5 +1,7 @@
 """Both stages on a phantom with narrow networks of random weights: the computation, not its accuracy."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,24 @@ def test_only_slices_above_the_cut_are_computed(ct, unet):
     assert not result.mask.array[7:].any()
     whole = segment_adipose(ct, unet, device="cpu").mask.array
     assert (whole[:7] != result.mask.array[:7]).mean() < 1e-4
+
+
+def test_memory_does_not_grow_with_the_number_of_slices(unet):
+    """Beside the mask itself: what the network is given, and what numpy holds at its peak."""
+    peaks, given = [], []
+    hook = unet.network.register_forward_pre_hook(lambda _m, inputs: given.append(inputs[0].shape[0]))
+    try:
+        for slices in (8, 8, 80):  # the first run also pays for what is loaded once
+            array = np.full((slices, 128, 128), -90, np.int16)
+            scan = Volume(array, Grid(array.shape, np.diag([3.0, 1.0, 1.0, 1.0])))
+            tracemalloc.start()
+            segment_adipose(scan, unet, device="cpu", batch=4)
+            peaks.append(tracemalloc.get_traced_memory()[1] - array.size)
+            tracemalloc.stop()
+    finally:
+        hook.remove()
+    assert max(given) == 4 and sum(given) == 96
+    assert peaks[2] < peaks[1] + array.size / 4, "not even a quarter of a byte per voxel"
 
 
 def test_memory_running_out_in_stage_1_is_recorded_and_the_mask_is_the_same(ct, unet):
