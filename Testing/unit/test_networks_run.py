@@ -90,7 +90,7 @@ def test_memory_does_not_grow_with_the_number_of_slices(unet):
     peaks, given = [], []
     hook = unet.network.register_forward_pre_hook(lambda _m, inputs: given.append(inputs[0].shape[0]))
     try:
-        for slices in (8, 8, 80):  # the first run also pays for what is loaded once
+        for slices in (20, 20, 80):  # the first run also pays for what is loaded once
             array = np.full((slices, 128, 128), -90, np.int16)
             scan = Volume(array, Grid(array.shape, np.diag([3.0, 1.0, 1.0, 1.0])))
             tracemalloc.start()
@@ -99,8 +99,8 @@ def test_memory_does_not_grow_with_the_number_of_slices(unet):
             tracemalloc.stop()
     finally:
         hook.remove()
-    assert max(given) == 4 and sum(given) == 96
-    assert peaks[2] < peaks[1] + array.size / 4, "not even a quarter of a byte per voxel"
+    assert max(given) == 4 and sum(given) == 120
+    assert peaks[2] < peaks[1] + array.size / 10, "a tenth of a byte for each voxel"
 
 
 def test_memory_running_out_in_stage_1_is_recorded_and_the_mask_is_the_same(ct, unet):
