@@ -241,6 +241,16 @@ class Analysis:
         return self.passport["demonstration"]
 
     @property
+    def notes(self) -> list[str]:
+        """What every output of this analysis must say: research use, demonstration model, HU threshold."""
+        notes = [self.statement]
+        if self.demonstration:
+            notes.append(self.demonstration)
+        if self.passport["method"]["adipose"] == "hu-threshold":
+            notes.append(_("Adipose mask by HU threshold, not by the network."))
+        return notes
+
+    @property
     def title(self) -> str:
         """A line for a list of analyses: the CT's name and when the analysis was made."""
         ct = self.ct

@@ -188,7 +188,7 @@ def _lung_side(segment: Any) -> int:
     entry = vtk.reference("")
     if segment.GetTag("TerminologyEntry", entry):
         for side, codes in _CODES.items():
-            if any(f"^{code}^" in str(entry) for code in codes):
+            if any(f"^{code}^" in entry.get() for code in codes):
                 return side
     name = segment.GetName() or ""
     if not _LUNG.search(name) or _NOT_LUNG.search(name):

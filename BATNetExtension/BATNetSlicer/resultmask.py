@@ -102,6 +102,6 @@ def _tags(segment: Any) -> dict[str, str]:
     entry = vtk.reference("")
     found = {"TerminologyEntry": TERMINOLOGY}
     for key in ("TerminologyEntry", "BATNet.Method"):
-        if segment.GetTag(key, entry) and str(entry):
-            found[key] = str(entry)
+        if segment.GetTag(key, entry) and entry.get():
+            found[key] = entry.get()
     return found

@@ -132,8 +132,7 @@ def put_table(scene: Any, node: Any, name: str, analysis: Analysis) -> Any:
     node.SetUseColumnTitleAsColumnHeader(True)
     table = _table(columns)
     node.SetAndObserveTable(table)
-    notes = [analysis.statement, analysis.demonstration or ""]
-    node.SetDescription(" ".join(note for note in notes if note))
+    node.SetDescription(" ".join(analysis.notes))
     return node
 
 
