@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from BATNetSlicer.packages import torch_need
 from BATNetSlicer.samples import phantom_now
+from BATNetSlicer.texts import _
 
 
 def run_on_phantom(case: Any, logic: Any) -> str:
     """Assert on ``case`` (a ``unittest.TestCase``); returns what was measured, in words."""
+    if not torch_need().met:
+        return _("PyTorch is missing: the logic was not tested. See the card Set-up.")
     ct = phantom_now()
     case.assertIsNotNone(ct)
     start = time.monotonic()
@@ -22,4 +26,4 @@ def run_on_phantom(case: Any, logic: Any) -> str:
     case.assertIsNotNone(analysis.segmentation)
     case.assertIs(analysis.ct, ct)
     case.assertIsNotNone(analysis.demonstration)
-    return f"The phantom was analysed in {seconds:.1f} s."
+    return _("The phantom was analysed in {seconds:.1f} s.").format(seconds=seconds)
