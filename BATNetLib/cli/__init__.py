@@ -19,7 +19,7 @@ from ..events import Events, JsonLines, ProgressBar
 from .stopping import stop_when_asked
 
 #: Commands in the order of the help; each is a module of this package with ``add_parser``.
-COMMANDS = ("analyze", "batch", "pet", "dicom_seg", "evaluate", "demo", "models", "doctor")
+COMMANDS = ("analyze", "batch", "pet", "dicom_seg", "dataset", "evaluate", "demo", "models", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from ..events import Events
 from ..volume import hash_voxels
 from ..workfiles import whole_folder
 from .cases import PATCHES, Dataset, TrainingCase
+from .inner import Inner
 from .layouts import PATCH_FILES
 from .manifest import write_manifest
 from .patchfiles import PRECISIONS, SOURCES, file_hash, read_note, stale, write_patches
@@ -79,7 +80,7 @@ def prepare_patches(
     with events.stage("prepare patches", len(cases)) as stage:
         for case in cases:
             try:
-                _prepare(case, out / folders[case.case], precision, again, result, events)
+                _prepare(case, out / folders[case.case], precision, again, result, Inner(events))
             except Cancelled:
                 raise
             except InputRefused as error:
@@ -87,6 +88,18 @@ def prepare_patches(
             stage.advance()
     _write_list(dataset, out, folders, result)
     return result
+
+
+def with_patches(dataset: Dataset, out: str | os.PathLike[str]) -> Dataset:
+    """The cases with the patches that lie for them in ``out``, so that a check compares both."""
+    out = Path(out)
+    folders = kept_names([case.as_found() for case in dataset.cases])
+    cases = []
+    for case in dataset.cases:
+        files = {role: out / folders[case.case] / name for role, name in PATCH_FILES.items()}
+        there = {role: path for role, path in files.items() if path.is_file()}
+        cases.append(replace(case, files={**case.files, **there}))
+    return replace(dataset, cases=tuple(cases))
 
 
 def _prepare(
