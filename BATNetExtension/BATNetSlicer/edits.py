@@ -54,6 +54,14 @@ def edited_fraction(analysis: Analysis, since: str = "computed") -> Edit | None:
     return compare(before, now, abs(float(np.linalg.det(affine[:3, :3]))) / 1000)
 
 
+def mask_now(analysis: Analysis) -> str:
+    """The mask as it is now, as text for ``USED``; empty where there is none."""
+    node, segment_id, frame = analysis.segmentation, analysis.segment_id, analysis.frame()
+    if node is None or segment_id is None or frame is None:
+        return ""
+    return pack(segment_mask(node, segment_id, ijk_to_world(frame), size_of(frame)))
+
+
 def compare(before: Cropped, now: Cropped, voxel_ml: float) -> Edit:
     """The difference of two masks on the same grid."""
     filled = [mask for mask in (before, now) if mask.array.size]

@@ -60,6 +60,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/cli/__init__.py
   BATNetLib/cli/analyze.py
   BATNetLib/cli/batch.py
+  BATNetLib/cli/dataset.py
   BATNetLib/cli/demo.py
   BATNetLib/cli/dicom_seg.py
   BATNetLib/cli/doctor.py
@@ -74,6 +75,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/dataset/convert.py
   BATNetLib/dataset/examine.py
   BATNetLib/dataset/findings.py
+  BATNetLib/dataset/inner.py
   BATNetLib/dataset/layouts.py
   BATNetLib/dataset/leaks.py
   BATNetLib/dataset/manifest.py

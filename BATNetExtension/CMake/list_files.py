@@ -3,7 +3,7 @@
     python BATNetExtension/CMake/list_files.py            writes the .cmake files of this folder
     python BATNetExtension/CMake/list_files.py --check    says what differs; exit code 1 where anything does
 
-Slicer installs only what is listed, so a file that is missing here works from source and fails when installed.
+Slicer installs only what is listed: a file that is missing here works from source and fails when installed.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def test_a_batch_from_start_to_review(open_panel, process_events, gui_watch, stu
     ui.batchOutEdit.text = str(tmp_path / "results")
     panel.choose_model("demo")
     panel.parameters.method = type(panel.parameters.method).HU_RANGE
-    assert "HU range" in ui.batchMethodLabel.text and "demo" in ui.batchMethodLabel.text
+    assert "HU range" in ui.batchMethodLabel.text and "Demonstration" in ui.batchMethodLabel.text
     assert ui.batchStartButton.enabled
     ui.batchStartButton.click()
     assert ui.batchStopButton.visible and not ui.batchStartButton.visible

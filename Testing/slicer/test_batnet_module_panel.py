@@ -123,7 +123,7 @@ def test_no_text_is_cut_before_a_run_while_one_runs_and_when_the_scan_is_not_ass
             {
                 "code": "apex-missing",
                 "level": "block",
-                "sentence": "The lung apex lies 3 mm below the first slice; 30 mm of neck are needed above it.",
+                "sentence": "The lung apex lies 3 mm below the first slice; 30 mm of neck are needed.",
                 "advice": "Take a scan that begins at the chin.",
                 "values": {},
             }
@@ -149,7 +149,7 @@ def test_no_text_is_cut_before_a_run_while_one_runs_and_when_the_scan_is_not_ass
 
 
 def test_the_pictures_of_the_readme_are_those_of_the_panel(shown, tmp_path):
-    """Set BATNET_SCREENSHOTS=1 to write them anew. Fonts differ between machines, so sizes and colours are compared."""
+    """Set BATNET_SCREENSHOTS=1 to write them anew. Fonts differ between machines, so sizes are compared."""
     import os
 
     panel, frame = shown

@@ -135,6 +135,7 @@ def test_from_sample_to_saved_scene_and_back(open_panel, process_events, gui_wat
     assert layers()[0][2] == pytest.approx(0.4)
     ui.attentionBox.click()
     assert layers() == before
+    assert ui.maskBox.checked, "without a map the mask is there again"
 
     # The table goes to the clipboard, the report to the browser.
     ui.copyTableButton.click()

@@ -72,7 +72,6 @@ class Panel(RunListener):
         font = ui.researchLabel.font
         font.setItalic(True)
         ui.researchLabel.setFont(font)
-        ui.demonstrationLabel.setStyleSheet(f"font-weight: bold; color: {AMBER}")
         self.connect_parameters()
 
     def engine(self) -> JobRunner:
@@ -184,11 +183,11 @@ class Panel(RunListener):
         demonstration = shown.demonstration if shown is not None and shown.in_scene else None
         if demonstration is None and parameters.model == "demo":
             demonstration = _("Demonstration models: trained on phantoms, they say nothing about patients.")
-        ui.demonstrationLabel.text = demonstration or ""
+        ui.demonstrationLabel.text = f'<b style="color: {AMBER}">{demonstration or ""}</b>'
         ui.demonstrationLabel.visible = bool(demonstration)
-        ui.batchMethodLabel.text = _("Fat mask by {method}, model {model}, as chosen under One scan.").format(
-            method=parameters.method.label(), model=parameters.model
-        )
+        ui.batchMethodLabel.text = _(
+            "Fat mask: {method}. Model: {model}. Both are chosen under One scan."
+        ).format(method=parameters.method.label(), model=ui.modelCombo.currentText)
 
     def _show_analysis(self, node: Any) -> None:
         self._seen["analysis"] = node
@@ -329,7 +328,10 @@ class Panel(RunListener):
         self._seen.pop("analysis", None)
         self.parameters.analysis = analysis.node
         self.update()
-        self._later(lambda: self._open_sections(analysis), lambda: self.patches.switch_on("patch_map"))
+        self._later(
+            lambda: self._open_sections(analysis),
+            lambda: self.patches.switch_on("patch_map"),
+        )
 
     def _open_sections(self, analysis: Any) -> None:
         for section in self._sections():

@@ -164,7 +164,7 @@ def decision_words(case: dict[str, Any]) -> str:
     """Yes or no by the operating point of the model, or that it has none."""
     decision, point = case.get("decision"), case.get("operating_point")
     if not decision or not point:
-        return _("No yes or no: the model carries no operating point.")
+        return _("No yes or no answer: the model carries no operating point.")
     words = _(
         "<b>{outcome}</b> at {threshold:.2f} (cohort {cohort}, n = {n}: Se {se:.2f}, Sp {sp:.2f})"
     ).format(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
+from BATNetSlicer.edits import USED, mask_now
 from BATNetSlicer.inputs import JobInputs, writing_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, Result, RunningJob, State
 from BATNetSlicer.job_words import Failure
@@ -61,6 +63,7 @@ class Run(JobListener):
         self._steps: Steps | None = None
         self._inputs: JobInputs | None = None
         self._answer: Result | None = None
+        self._used = ""
         voxels = request.ct.GetImageData().GetNumberOfPoints() if request.ct.GetImageData() else 0
         self._timing = timings.Timing(request, voxels)
         self._estimate = Estimate(*self._timing.expected(), request.skipped)
@@ -71,9 +74,11 @@ class Run(JobListener):
             self._fail(_no_place())
             return
         self._tell("prepare", 0.0)
-        work = writing_inputs(self._folder / "in", request.ct, request.lungs, request.adipose, request.pet)
         self._steps = Steps(
-            work, self._inputs_written, self._error, lambda share: self._tell("prepare", share)
+            self._handing_over(),
+            self._inputs_written,
+            self._error,
+            lambda share: self._tell("prepare", share),
         )
 
     # --- ending it
@@ -118,6 +123,16 @@ class Run(JobListener):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the three parts
+    def _handing_over(self) -> Generator[float, None, JobInputs]:
+        request = self.request
+        if request.update is not None:
+            # The user may go on drawing meanwhile, and what comes back may have been resampled.
+            yield 0.0
+            self._used = mask_now(request.update)
+            yield 0.0
+        masks = request.lungs, request.adipose
+        return (yield from writing_inputs(self._folder / "in", request.ct, *masks, request.pet))
+
     def _inputs_written(self, inputs: JobInputs) -> None:
         self._inputs = inputs
         words = ["analyze", *inputs.arguments(), *self.request.options()]
@@ -141,6 +156,8 @@ class Run(JobListener):
 
     def _loaded(self, analysis: Any) -> None:
         analysis.node.SetName(_analysis_name(analysis))
+        if self._used:
+            analysis.node.SetParameter(USED, self._used)
         keep_report(analysis, self._answer.folder)
         self._finish(lambda: self.listener.analysed(analysis))
 

@@ -124,8 +124,8 @@ class SetupCard:
     def _row(self, key: str, good: bool, text: str) -> None:
         dot, label = getattr(self.ui, f"{key}Dot"), getattr(self.ui, f"{key}Text")
         # The shape tells as well as the colour.
-        dot.text = "\N{CHECK MARK}" if good else "!"
-        dot.setStyleSheet(f"font-weight: bold; color: {GREEN if good else AMBER}")
+        sign = "\N{CHECK MARK}" if good else "!"
+        dot.text = f'<b style="color: {GREEN if good else AMBER}">{sign}</b>'
         dot.toolTip = _("ready") if good else _("to do")
         label.text = text
         button = getattr(self.ui, f"{key}Button", None)
