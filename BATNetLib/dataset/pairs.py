@@ -82,7 +82,7 @@ class Pairing:
             if path is not None:
                 files[role] = path
                 self._used.add(path)
-        return replace(case, name=_plain(case.name), files=files)
+        return replace(case, name=_plain(case), files=files)
 
     def _files(self, folder: Path | None) -> dict[str, Path]:
         """Lower-case stem to path of the images of a folder."""
@@ -105,12 +105,11 @@ def _child(folder: Path, lower: str) -> Path | None:
     return None
 
 
-def _plain(name: str) -> str:
+def _plain(case: Case) -> str:
     """A case's name without the folders that only say that scans lie there."""
-    parts = name.split("/")
-    kept = [
-        ("test" if p.lower() == "imagests" else p)
-        for p in parts[:-1]
-        if p.lower() not in SCAN_FOLDERS or p.lower() == "imagests"
-    ]
-    return "/".join([*kept, _CHANNEL.sub("", parts[-1])])
+    *folders, last = case.name.split("/")
+    if last.lower() in SCAN_FOLDERS:  # the only scan of such a folder is called after it
+        folders, last = [*folders, last], stem(case.files["ct"].name)
+    said = ["test" if folder.lower() == "imagests" else folder for folder in folders]
+    kept = [folder for folder in said if folder.lower() not in SCAN_FOLDERS]
+    return "/".join([*kept, _CHANNEL.sub("", last)])

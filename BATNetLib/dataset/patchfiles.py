@@ -183,7 +183,7 @@ def read_labels(path: Path, *, repair: bool = False) -> np.ndarray:
 
     try:
         image: Any = nib.load(path)
-        values = np.asarray(image.dataobj).ravel()
+        values = np.asarray(image.dataobj).ravel().astype(float)  # an unsigned -1 would be 255 again
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise InputRefused(
             "unreadable",

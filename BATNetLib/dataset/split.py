@@ -224,7 +224,9 @@ def assign(counts: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> dic
         empty = [f for f in range(len(folds)) if not filled[f].any()]
         # The last patients are kept for folds that would stay empty.
         allowed = empty if empty and left <= len(empty) else range(len(folds))
-        chosen = min(allowed, key=lambda f: (round(float(gain[f]), 12), -float(share[f, 0]), f))
+        # Where two folds are as good, the emptier one is taken.
+        full = filled.sum(axis=1) / share[:, 0]
+        chosen = min(allowed, key=lambda f: (round(float(gain[f]), 12), full[f], -share[f, 0], f))
         filled[chosen] += own
         where[patient] = folds[chosen]
         left -= 1
