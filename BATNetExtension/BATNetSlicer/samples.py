@@ -38,7 +38,7 @@ def register_samples() -> None:
     logic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=PHANTOM,
-        customDownloader=lambda source=None: phantom_now(),
+        customDownloader=_for_sample_data,
         thumbnailFileName=str(icons / "BATNetPhantom.png"),
     )
     logic.registerCustomSampleDataSource(
@@ -50,6 +50,14 @@ def register_samples() -> None:
         checksums=f"SHA256:{_CHEST_SHA256}",
         thumbnailFileName=str(icons / "BATNetChest.png"),
     )
+
+
+def _for_sample_data(source: Any = None) -> Any:
+    """What the button in Sample Data does; ``source`` is its entry there."""
+    with slicer.util.tryWithErrorDisplay(_("The phantom could not be made."), waitCursor=True):
+        node = phantom_now()
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
+        return node
 
 
 def chest_ct() -> Any:

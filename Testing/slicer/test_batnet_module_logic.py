@@ -73,7 +73,12 @@ def test_the_options_reach_the_engine(logic):
     from BATNetModule.request import Request
 
     words = Request(
-        ct_node(), method="hu-threshold", hu_range=(-150, -40.5), model="demo", overrides={"arms": "known"}
+        ct_node(),
+        method="hu-threshold",
+        hu_range=(-150, -40.5),
+        model="demo",
+        prevalence=0.05,
+        overrides={"arms": "known"},
     ).options()
     for option, values in (
         ("--method", ["hu-threshold"]),
@@ -88,7 +93,11 @@ def test_the_options_reach_the_engine(logic):
     from BATNetLib.cli.analyze import options_of
 
     options = options_of(build_parser().parse_args(["analyze", "ct.nrrd", *words]))
-    assert options.hu_range == (-150, -40.5) and options.overrides == {"arms": "known"}
+    assert (
+        options.prevalence == 0.05
+        and options.hu_range == (-150, -40.5)
+        and options.overrides == {"arms": "known"}
+    )
 
 
 def test_a_pet_in_suv_adds_uptake_to_the_patches(logic):

@@ -148,7 +148,6 @@ class BatchTab(JobListener):
         table.setHorizontalHeaderLabels([_("Case"), _("Outcome"), _("Reason")])
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
-        table.setWordWrap(False)
         table.horizontalHeader().setResizeContentsPrecision(50)
 
     def look(self) -> None:

@@ -58,19 +58,19 @@ class ChecksCard:
         level = finding["level"]
         words = {"block": _("Block"), "warn": _("Warning"), "note": _("Note")}
         label = qt.QLabel()
-        label.setWordWrap(True)
-        label.setTextFormat(qt.Qt.RichText)
+        label.wordWrap = True
+        label.textFormat = qt.Qt.RichText
         sentence, advice = html.escape(finding["sentence"]), html.escape(finding["advice"])
         label.setText(
             f'<b style="color: {LEVELS[level]}">{words[level]}</b>&nbsp; {sentence} <i>{advice}</i>'
             if level != "note"
             else f"<b>{words[level]}</b>&nbsp; {sentence} <i>{advice}</i>"
         )
-        label.setToolTip(finding["code"])
+        label.toolTip = finding["code"]
         self._put(label)
         if level == "block":
             edit = qt.QLineEdit(reason)
-            edit.setPlaceholderText(_("Reason to go on all the same"))
+            edit.placeholderText = _("Reason to go on all the same")
             edit.connect("textChanged(QString)", lambda *_: self._changed())
             self._reasons[finding["code"]] = edit
             self._put(edit)

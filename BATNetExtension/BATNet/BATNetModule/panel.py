@@ -255,6 +255,7 @@ class Panel(RunListener):
             "hu_range": (float(p.huLow), float(p.huHigh)),
             "model": p.model,
             "device": p.device,
+            "prevalence": p.prevalence / 100 or None,
             "overrides": self.checks.overrides(),
         }
         wanted.update(changes)

@@ -39,6 +39,7 @@ class Parameters:
     method: Method = Method.NETWORK
     huLow: Annotated[int, WithinRange(-400, 200)] = -190
     huHigh: Annotated[int, WithinRange(-400, 200)] = -30
+    prevalence: Annotated[int, WithinRange(0, 99)] = 0
     device: Annotated[str, Choice(DEVICES)] = "auto"
     model: str = "batnet"
     analysis: vtkMRMLScriptedModuleNode

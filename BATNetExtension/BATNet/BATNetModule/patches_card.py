@@ -28,7 +28,6 @@ class PatchesCard:
         ui.maskBox.connect("toggled(bool)", lambda on: self._switch("mask", on))
         ui.patchMapBox.connect("toggled(bool)", lambda on: self._switch("patch_map", on))
         ui.attentionBox.connect("toggled(bool)", lambda on: self._switch("attention", on))
-        tables.prepare(ui.patchTable)
         ui.patchTable.connect("currentCellChanged(int,int,int,int)", self._row_chosen)
         self.show(None)
 

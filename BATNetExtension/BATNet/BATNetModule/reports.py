@@ -110,4 +110,4 @@ def table_text(analysis: Any) -> str:
 
 def copy_table(analysis: Any) -> None:
     """Put the table of pairs on the clipboard."""
-    qt.QApplication.clipboard().setText(table_text(analysis))
+    slicer.app.clipboard().setText(table_text(analysis))

@@ -17,7 +17,8 @@ class Request:
     """``ct``, ``lungs``, ``adipose``, ``pet``: nodes (the masks may be (node, segment id)).
 
     ``method``: "network" or "hu-threshold". ``model``: "batnet", "demo", or a model of the brown stage, whose
-    fat comes from ``adipose_model`` then. ``overrides``: finding -> reason. ``update``: an ``Analysis`` whose
+    fat comes from ``adipose_model`` then. ``prevalence``: 0 to 1, for predictive values.
+    ``overrides``: finding -> reason. ``update``: an ``Analysis`` whose
     numbers the result replaces. ``checks_only``: the preflight alone.
     """
 
@@ -31,6 +32,7 @@ class Request:
     adipose_model: str | None = None
     device: str = "auto"
     attention_stage: str = "stage2"
+    prevalence: float | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     update: Any = None
     checks_only: bool = False
@@ -57,6 +59,8 @@ class Request:
         if self.adipose_model:
             words += ["--adipose-model", self.adipose_model]
         words += ["--device", self.device, "--attention-stage", self.attention_stage]
+        if self.prevalence:
+            words += ["--prevalence", f"{self.prevalence:g}"]
         for code, reason in self.overrides.items():
             words += ["--override", f"{code}={reason}"]
         return words

@@ -32,9 +32,8 @@ class ResultCard:
         self._pause.setSingleShot(True)
         self._pause.setInterval(EDIT_PAUSE_MS)
         self._pause.connect("timeout()", self.look_for_edits)
-        ui.resultLabel.setTextFormat(qt.Qt.RichText)
+        ui.resultLabel.textFormat = qt.Qt.RichText
         ui.editButton.connect("clicked()", self.open_editor)
-        tables.prepare(ui.volumesTable)
         self.show(None)
 
     def show(self, analysis: Analysis | None) -> None:

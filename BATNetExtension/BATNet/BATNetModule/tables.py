@@ -8,7 +8,7 @@ import qt
 
 
 def fill(table: Any, head: list[str], rows: list[list[str]], side: list[str] | None = None) -> None:
-    """Put texts into a prepared table, all columns but the first to the right. ``side``: row names."""
+    """Put texts into a table, all columns but the first to the right. ``side``: row names."""
     _follow(table, False)
     table.setColumnCount(len(head))
     table.setRowCount(len(rows))
@@ -30,12 +30,3 @@ def _follow(table: Any, on: bool) -> None:
     mode = qt.QHeaderView.ResizeToContents if on else qt.QHeaderView.Interactive
     for header in (table.horizontalHeader(), table.verticalHeader()):
         header.setSectionResizeMode(mode)
-
-
-def prepare(table: Any) -> None:
-    """Columns and rows as large as their texts, the table as large as its rows, whatever the font."""
-    _follow(table, True)
-    table.setSizeAdjustPolicy(qt.QAbstractScrollArea.AdjustToContents)
-    table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
-    table.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-    table.setWordWrap(False)
