@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..events import Events
 from ..volume.files import Axes
 from .cohort import by_pseudonym, patients_of, read_patients, require_predictions
-from .intervals import RESAMPLES, SEED, Estimate, mean_and_median
+from .intervals import RESAMPLES, SEED, Estimate, few_patients, mean_and_median
 from .masks import MaskFile, find_masks, read_pair
 from .overlap import BOTH, EMPTY_BOTH, EMPTY_PREDICTION, EMPTY_TRUTH, Overlap, compare_masks
 
@@ -151,6 +151,7 @@ def evaluate_adipose(
     told = {case_id: known.get(case_id) or true[case_id].patient for case_id in both}
     patient, given = patients_of(both, told)
     result = MaskEvaluation(options, [], missing, given)
+    few_patients(len(set(patient.values())), events)
     with events.stage("compare masks", len(both)) as stage:
         for case_id in both:
             result.cases.append(

@@ -13,7 +13,7 @@ from . import calibration as cal
 from .baseline import Baseline, covariates, cross_validated
 from .calibration import Bin, NetBenefit
 from .cohort import by_pseudonym, patients_of, read_patients, require_predictions
-from .intervals import RESAMPLES, SEED, Estimate, draws, patient_index, percentiles, share
+from .intervals import RESAMPLES, SEED, Estimate, bootstrapped, draws, few_patients, patient_index, share
 from .roc import Comparison, auc_bootstrap, auc_delong, compare, roc_curve, strata_of
 from .tables import Table, count_of, listed, numbers, read_table
 
@@ -245,12 +245,11 @@ def _evaluate(scores: Scores, given: bool, options: ScoreOptions, events: Events
     patient, count = patient_index(scores.patients)
     slope, large = cal.recalibration(y, p)
     bins = cal.calibration_bins(y, p, options.bins)
-    method = f"bootstrap of {count} patients"
     squared = _resampled(y, patient, options, lambda w: (w @ (p - y) ** 2) / w.sum(1))
     metrics = {
         "auc": auc_delong(y, p),
         "auc_bootstrap": auc_bootstrap(y, p, patient, resamples=options.resamples, seed=options.seed),
-        "brier": Estimate(cal.brier(y, p), *percentiles(squared), method, len(y)),
+        "brier": bootstrapped(cal.brier(y, p), squared, count, len(y)),
         "calibration_slope": slope,
         "calibration_in_the_large": large,
         "ece": Estimate(
@@ -261,7 +260,8 @@ def _evaluate(scores: Scores, given: bool, options: ScoreOptions, events: Events
         options, scores, given, metrics, bins, cal.net_benefit(y, p, THRESHOLDS), confusion=None
     )
     if options.threshold is not None:
-        _at_threshold(result, patient, method)
+        _at_threshold(result, patient, count)
+    few_patients(count, events)
     if result.repeated:
         events.warning(
             "repeated-patients",
@@ -273,7 +273,7 @@ def _evaluate(scores: Scores, given: bool, options: ScoreOptions, events: Events
     return result
 
 
-def _at_threshold(result: ScoreEvaluation, patient: np.ndarray, method: str) -> None:
+def _at_threshold(result: ScoreEvaluation, patient: np.ndarray, patients: int) -> None:
     """Sensitivity and specificity; Wilson where cases are independent, else the bootstrap of patients."""
     y, options = result.scores.labels, result.options
     called = result.scores.probabilities >= options.threshold
@@ -296,7 +296,7 @@ def _at_threshold(result: ScoreEvaluation, patient: np.ndarray, method: str) -> 
         if result.repeated and whole:
             weighed = _resampled(y, patient, options, lambda w, h=hit, a=among: _ratio(w @ (h & a), w @ a))
             weighed = weighed[np.isfinite(weighed)]
-            estimate = Estimate(part / whole, *percentiles(weighed), method, whole)
+            estimate = bootstrapped(part / whole, weighed, patients, whole)
         result.metrics[name] = estimate
 
 

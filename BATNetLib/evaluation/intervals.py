@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..events import Events
+
 LEVEL = 0.95
 RESAMPLES = 2000
 SEED = 20240917
+#: Patients below which the bootstrap is warned about.
+FEW = 20
 #: Counts held at once, so that large cohorts do not fill the memory.
 _CHUNK = 4_000_000
 
@@ -72,11 +76,25 @@ def draws(
         done += size
 
 
-def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """The central 95 % of resampled values."""
+def bootstrapped(value: float, resampled: np.ndarray, patients: int, n: int) -> Estimate:
+    """``value`` with the central 95 % of resampled values; no interval where they are all the same."""
+    method = f"bootstrap of {patients} patients"
     tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    low, high = (float(v) for v in np.percentile(resampled, [tail, 100 - tail]))
+    if high - low < 1e-12:
+        # An interval of no width would claim a certainty that the cohort is too uniform to show.
+        return Estimate(value, n=n, method=method, note="all resamples agree, which is no certainty")
+    return Estimate(value, low, high, method, n)
+
+
+def few_patients(patients: int, events: Events) -> None:
+    """Warn where resampling patients gives intervals that are too narrow."""
+    if patients < FEW:
+        events.warning(
+            "few-patients",
+            f"Only {patients} patient{'s' if patients != 1 else ''}: below about {FEW}, intervals from resampling "
+            "are too narrow.",
+        )
 
 
 def mean_and_median(
@@ -102,10 +120,10 @@ def mean_and_median(
         total = weights.sum(1)
         means.append(weights @ array / total)
         medians.append(_weighted_median(array[order], weights[:, order]))
-    method = f"bootstrap of {count} patients"
-    low, high = percentiles(np.concatenate(means))
-    low_median, high_median = percentiles(np.concatenate(medians))
-    return Estimate(mean, low, high, method, n), Estimate(median, low_median, high_median, method, n)
+    return (
+        bootstrapped(mean, np.concatenate(means), count, n),
+        bootstrapped(median, np.concatenate(medians), count, n),
+    )
 
 
 def _weighted_median(sorted_values: np.ndarray, weights: np.ndarray) -> np.ndarray:

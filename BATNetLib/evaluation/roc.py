@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import LEVEL, RESAMPLES, SEED, Estimate, draws, percentiles
+from .intervals import LEVEL, RESAMPLES, SEED, Estimate, bootstrapped, draws
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ def compare(
     variance = float(contrast @ found.covariance @ contrast)
     n = len(labels)
     drawn = bootstrap_aucs(labels, np.stack([first, second]), patient, resamples=resamples, seed=seed)
-    method = f"bootstrap of {int(patient.max()) + 1} patients"
-    by_patients = Estimate(difference, *percentiles(drawn[0] - drawn[1]), method, n)
+    by_patients = bootstrapped(difference, drawn[0] - drawn[1], int(patient.max()) + 1, n)
     if not np.isfinite(variance) or variance <= 1e-15:
         note = "the variance of the difference is 0"
         return Comparison(Estimate(difference, n=n, method="DeLong", note=note), None, None, by_patients)
@@ -112,11 +111,7 @@ def auc_bootstrap(
 ) -> Estimate:
     """AUC with the percentile interval of stratified resampling of patients; ``patient``: int [n]."""
     values = bootstrap_aucs(labels, np.atleast_2d(scores), patient, resamples=resamples, seed=seed)[0]
-    low, high = percentiles(values)
-    count = int(patient.max()) + 1
-    return Estimate(
-        float(delong(labels, scores).auc[0]), low, high, f"bootstrap of {count} patients", len(labels)
-    )
+    return bootstrapped(float(delong(labels, scores).auc[0]), values, int(patient.max()) + 1, len(labels))
 
 
 def bootstrap_aucs(

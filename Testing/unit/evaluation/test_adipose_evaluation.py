@@ -52,7 +52,9 @@ def refusal(*arguments, **options):
 
 
 def test_files_and_case_folders_are_paired_by_case_and_empty_ones_told_apart(cohort):
-    found = evaluate_adipose(*cohort, QUICK)
+    events = Events()
+    found = evaluate_adipose(*cohort, QUICK, events=events)
+    assert "Only 4 patients" in events.warnings[-1]["text"]
     assert [case.case_id for case in found.cases] == ["a", "b", "c", "d"]
     assert found.counts() == {"both": 2, "both-empty": 1, "truth-empty": 0, "prediction-empty": 1}
     mean, _ = found.summary()["dice"]

@@ -65,6 +65,11 @@ def test_every_resample_holds_whole_patients_and_the_size_of_each_stratum():
     assert (drawn == again).all() and (drawn != other).any()
 
 
+def test_values_that_are_all_the_same_get_no_interval_of_no_width():
+    mean, median = mean_and_median([1.0] * 8, [str(i) for i in range(8)])
+    assert mean.value == 1 and mean.low is None and median.high is None and "no certainty" in mean.note
+
+
 def test_one_patient_and_no_case_get_no_interval():
     mean, median = mean_and_median([0.4, 0.6], ["a", "a"])
     assert mean.value == pytest.approx(0.5) and mean.low is None and "two patients" in median.note

@@ -268,6 +268,8 @@ def test_separated_classes_and_equal_models_get_words_instead_of_a_false_interva
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
     found = auc_delong(labels, scores)
     assert found.value == 1 and found.low is None and "separated" in found.note
+    drawn = auc_bootstrap(labels, scores, np.arange(4))
+    assert drawn.value == 1 and drawn.low is None and "no certainty" in drawn.note
     same = compare(LABELS, KG, KG, SINGLE)
     assert same.difference.value == 0 and same.p is None and same.difference.note
     lonely = auc_delong(np.array([0, 0, 0, 1]), np.array([0.1, 0.6, 0.2, 0.5]))
