@@ -154,7 +154,7 @@ def check_output(out: Path, inputs: CaseInputs, *, replace: bool) -> None:
         if folder is not None and _lies_in(out, folder):
             raise UsageError(
                 "output-in-input",
-                f"The output folder '{out.name}' lies inside the input folder '{folder.name}'.",
+                f"The output folder '{_called(out)}' lies inside the input folder '{_called(folder)}'.",
                 "Nothing is written into input folders.",
                 "Choose another place with --out.",
             )
@@ -167,15 +167,17 @@ def require_replaceable(out: Path, replace: bool) -> None:
     if not replace:
         raise UsageError(
             "output-exists",
-            f"The output folder '{out.name}' exists already.",
+            f"The output folder '{_called(out)}' exists already.",
             "Results are never mixed with former ones.",
             "Choose another folder with --out, or say --replace.",
         )
-    if is_analysis_folder(out) or (out.is_dir() and not any(out.iterdir())):
+    # A folder without a name of its own (. or ..) cannot be exchanged for another: somebody stands in it.
+    replaceable = is_analysis_folder(out) or (out.is_dir() and not any(out.iterdir()))
+    if replaceable and out.name not in ("", ".."):
         return
     raise UsageError(
         "not-an-analysis",
-        f"'{out.name}' exists and is not an analysis folder.",
+        f"'{_called(out)}' is not an analysis folder that can be replaced from here.",
         "Only a former result is replaced.",
         "Choose another folder with --out, or remove it yourself.",
     )
@@ -195,6 +197,11 @@ def is_analysis_folder(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and "schema_version" in content and "case" in content
+
+
+def _called(folder: Path) -> str:
+    """The name of a folder, also where it was given as . or .."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or folder.anchor
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -14,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 
 from .. import RESEARCH_USE_ONLY, __version__
-from ..errors import EXIT_DEFECT, BATNetError, Cancelled
+from ..errors import EXIT_DEFECT, BATNetError, Cancelled, UsageError
 from ..events import Events, JsonLines, ProgressBar
 from .stopping import stop_when_asked
 
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return _refuse(events, Cancelled())
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _refuse(events, _too_long())
         if args.debug:
             traceback.print_exc()
         return _refuse(events, _defect(error))
@@ -67,6 +70,15 @@ def _refuse(events: Events, error: BATNetError) -> int:
     with contextlib.suppress(OSError):
         events.error(error)
     return error.exit_code
+
+
+def _too_long() -> UsageError:
+    return UsageError(
+        "name-too-long",
+        "A file or folder name is longer than this system allows.",
+        "A shorter path is needed.",
+        "Check the paths of the command; a text that belongs to another option is a common cause.",
+    )
 
 
 def _defect(error: Exception) -> BATNetError:

@@ -33,10 +33,12 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ct",
         metavar="CT",
-        type=Path,
+        type=given_path,
         help="NIfTI, NRRD or MHA file, DICOM folder, or a folder with one scan file",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="result folder (default: NAME-batnet here)")
+    parser.add_argument(
+        "--out", type=given_path, metavar="DIR", help="result folder (default: NAME-batnet here)"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a former result in that folder")
     add_reading_arguments(parser)
     masks = parser.add_argument_group("masks of your own")
@@ -57,6 +59,13 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-names", action="store_true", help="let file names into the result")
     parser.set_defaults(run=run)
+
+
+def given_path(text: str) -> Path:
+    """A path of the command line; an empty one (an unset variable) would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:

@@ -61,6 +61,8 @@ class Instance:
 def is_dicom_file(path: Path) -> bool:
     """Whether a file has the DICOM mark behind its preamble (or a DICOM ending without one)."""
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
         with path.open("rb") as file:
             start = file.read(132)
     except OSError:

@@ -153,3 +153,21 @@ def test_the_default_folder_lies_here_but_never_inside_the_input(tmp_path, monke
     assert default_output(Path("dicom")) == Path("dicom-batnet")
     monkeypatch.chdir(data / "dicom")
     assert default_output(Path()) == data / "dicom-batnet"
+
+
+def test_paths_that_are_none_are_refused_in_words(scan, weights, elsewhere, capsys):
+    scans = str(scan / "Mustermann.nii.gz")
+    for words_, code, exit_code in (
+        (["analyze", "x" * 300 + ".nii.gz"], "name-too-long", 2),
+        (["analyze", scans, "--out", "x" * 300], "name-too-long", 2),
+        (["analyze", scans, "--out", ".", "--replace"], "not-an-analysis", 2),
+        (["analyze", scans, "--out", "/", "--replace"], "not-an-analysis", 2),
+    ):
+        assert main([*words_, "--brown-model", str(weights), "--method", "hu-threshold"]) == exit_code
+        told = capsys.readouterr().err
+        assert f"[{code}]" in told and "''" not in told and "Traceback" not in told, told
+    for command in (["analyze", ""], ["analyze", scans, "--out", ""]):
+        with pytest.raises(SystemExit) as end:
+            main(command)
+        assert end.value.code == 2 and "the path is empty" in capsys.readouterr().err
+    assert list(elsewhere.iterdir()) == []

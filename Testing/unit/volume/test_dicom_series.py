@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pydicom
@@ -330,6 +331,8 @@ def test_other_files_in_the_folder_do_not_disturb(tmp_path):
     dicom_series(tmp_path, up(6))
     (tmp_path / "notes.txt").write_text("read me")
     (tmp_path / ".hidden.dcm").write_bytes(b"x")
+    if hasattr(os, "mkfifo"):  # reading a pipe that nobody writes to would never end
+        os.mkfifo(tmp_path / "pipe")
     report = pydicom.dcmread(tmp_path / "im000.dcm")
     for key in ("Rows", "Columns", "PixelData", "BitsAllocated"):
         delattr(report, key)
