@@ -124,7 +124,7 @@ def run_adipose(args: argparse.Namespace, events: Events) -> int:
         }
         states = summary["states"]
         print(
-            f"\n{summary['cases']} cases: {states['both']} with both masks, "
+            f"\n{summary['cases']} case{'s' if summary['cases'] != 1 else ''}: {states['both']} with both masks, "
             f"{states['prediction-empty']} missed, {states['truth-empty']} invented, "
             f"{states['both-empty']} empty in both"
         )

@@ -18,6 +18,8 @@ from .masks import MaskFile, find_masks, read_pair
 from .overlap import BOTH, EMPTY_BOTH, EMPTY_PREDICTION, EMPTY_TRUTH, Overlap, compare_masks
 
 TOLERANCE_MM = 2.0
+#: What made a mask that no model made.
+METHODS = {"hu-threshold": "none, the masks are by HU threshold", "given": "none, the masks were given"}
 #: Measures of a case: name, title, unit.
 MEASURES = (
     ("dice", "Dice", ""),
@@ -195,7 +197,8 @@ def _note_model(result: MaskEvaluation, passport: Mapping[str, Any]) -> None:
     if not passport:
         return
     model = (passport.get("models") or {}).get("adipose") or {}
-    name = model.get("name") or (passport.get("method") or {}).get("adipose") or "unknown"
+    method = (passport.get("method") or {}).get("adipose")
+    name = model.get("name") or METHODS.get(str(method), "not told")
     sha = f", SHA-256 {model['sha256'][:12]}" if model.get("sha256") else ""
     result.models[f"{name}{sha}"] = result.models.get(f"{name}{sha}", 0) + 1
     result.demonstration |= bool(model.get("demonstration"))

@@ -92,8 +92,8 @@ def few_patients(patients: int, events: Events) -> None:
     if patients < FEW:
         events.warning(
             "few-patients",
-            f"Only {patients} patient{'s' if patients != 1 else ''}: below about {FEW}, intervals from resampling "
-            "are too narrow.",
+            f"Only {patients} patient{'s' if patients != 1 else ''}: below about {FEW}, intervals from "
+            "resampling are too narrow.",
         )
 
 

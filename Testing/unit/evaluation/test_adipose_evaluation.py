@@ -121,6 +121,10 @@ def test_a_batch_is_compared_on_the_slices_it_looked_at(tmp_path):
     above = evaluate_adipose(tmp_path / "truth", tmp_path / "study", QUICK)
     assert above.cases[0].overlap.dice == 1 and above.cases[0].slices == (0, 5)
     assert above.demonstration and list(above.models) == ["demo-adipose, SHA-256 abababababab"]
+    facts = {"method": {"adipose": "hu-threshold"}}
+    (case / "analysis.json").write_text(json.dumps(facts), encoding="utf-8")
+    by_hu = evaluate_adipose(tmp_path / "truth", tmp_path / "study", QUICK)
+    assert "HU threshold" in next(iter(by_hu.models)) and not by_hu.demonstration
     whole = evaluate_adipose(
         tmp_path / "truth", tmp_path / "study", MaskOptions(whole_scan=True, resamples=100)
     )
