@@ -13,7 +13,7 @@ from ..events import Events
 
 if TYPE_CHECKING:
     from ..dataset.cases import Dataset
-    from ..dataset.check import CheckReport
+    from ..dataset.checking import CheckReport
 
 EPILOG = """examples:
   batnet dataset check DATA --csv findings.csv
@@ -137,7 +137,7 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
 
 
 def run_check(args: argparse.Namespace, events: Events) -> int:
-    from ..dataset.check import check
+    from ..dataset.checking import check
     from ..dataset.prepare import with_patches
     from ..dataset.splitfile import read_split
 
@@ -162,7 +162,7 @@ def run_check(args: argparse.Namespace, events: Events) -> int:
 
 def run_summary(args: argparse.Namespace, events: Events) -> int:
     from ..batch.names import key_file_of
-    from ..dataset.check import check
+    from ..dataset.checking import check
     from ..dataset.summary import PAGE, write_summary
 
     _require_free(args.out, args.replace)
@@ -178,7 +178,7 @@ def run_summary(args: argparse.Namespace, events: Events) -> int:
 
 
 def run_convert(args: argparse.Namespace, events: Events) -> int:
-    from ..dataset.convert import convert
+    from ..dataset.converting import convert
 
     result = convert(
         _open(args, events),
@@ -215,7 +215,7 @@ def run_patches(args: argparse.Namespace, events: Events) -> int:
 
 
 def run_split(args: argparse.Namespace, events: Events) -> int:
-    from ..dataset.check import check
+    from ..dataset.checking import check
     from ..dataset.split import fold_shares, make_split, split_as_given
     from ..dataset.splitfile import write_split
 

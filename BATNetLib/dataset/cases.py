@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..batch.cases import CT, Case, PassedOver
-from ..errors import InputRefused
+from ..errors import InputRefused, UsageError
 
 #: How the data of a case lies on disk.
 VOLUMES, FOLDERS, SLICES, PATCHES, UNUSABLE = "volumes", "folders", "slices", "patches", "unusable"
@@ -80,6 +81,20 @@ class Dataset:
     def with_split(self, folds: Mapping[str, str]) -> Dataset:
         """The same cases with ``split`` taken from case name to fold; None for cases it does not name."""
         return replace(self, cases=tuple(replace(case, split=folds.get(case.case)) for case in self.cases))
+
+    def require_apart(self, out: str | os.PathLike[str]) -> None:
+        """Refuse ``out`` (``UsageError``) where it holds files of a case: inputs are never written over."""
+        place = Path(os.path.realpath(out))
+        for case in self.cases:
+            for path in case.files.values():
+                real = Path(os.path.realpath(path))
+                if place == real or place in real.parents:
+                    raise UsageError(
+                        "output-is-input",
+                        f"'{place.name}' holds the data that are read.",
+                        "Nothing is written into or over the folders of inputs.",
+                        "Choose another folder with --out.",
+                    )
 
     def digest(self) -> str:
         """SHA-256 (hex) of the list of cases with their patients and centres; paths do not matter."""

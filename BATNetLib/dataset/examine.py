@@ -84,7 +84,11 @@ def _patches(case: TrainingCase, events: Events, picture: bool) -> CaseFacts:
     folder = case.files["left"].parent
     values = np.concatenate([patches.left, patches.right])
     facts.shape = (PATCH_SIZE, PATCH_SIZE, PATCH_SIZE)
-    facts.voxels = hash_wherever(values[:, 0].reshape(-1, PATCH_SIZE, PATCH_SIZE))
+    pixels = hash_wherever(values[:, 0].reshape(-1, PATCH_SIZE, PATCH_SIZE))
+    facts.planes = (bytes.fromhex(pixels)[:16],)
+    # Patches of one scan cut over two masks differ; the scan that they were made from does not.
+    source = ((read_note(folder) or {}).get("made_from") or {}).get("ct") or {}
+    facts.voxels = source.get("voxels") or pixels
     facts.fat = float(values[:, 1].any(axis=(1, 2, 3)).sum())
     positive = 0
     for role in ("left_label", "right_label"):

@@ -75,20 +75,17 @@ def open_dataset(
             "Check the path; a drive that is not connected is a common cause.",
         )
     found = Found()
+    known = pattern is not None
     listed = Path(manifest).expanduser().absolute() if manifest else manifests.manifest_of(place)
     if listed is not None:
-        root = place if place.is_dir() else None
-        cases = [
-            case
-            for row in manifests.read_manifest(listed, root, found)
-            for case in _of_row(row, found, mask_role, events)
-        ]
+        rows = list(manifests.read_manifest(listed, place if place.is_dir() else None, found))
+        cases = [case for row in rows for case in _of_row(row, found, mask_role, events)]
+        known = known or any(row.patient for row in rows)
     else:
         cases = _of_folder(place, found, mask_role, events)
     if pattern is not None:
         cases = [replace(case, patient=_matched(pattern, case)) for case in cases]
     _require_some(cases, place, found)
-    known = pattern is not None or (listed is not None and any(c.patient != c.case for c in cases))
     cases = _each_named_once(cases)
     return Dataset(place.name, tuple(cases), tuple(found.passed_over), tuple(found.warnings), known)
 
@@ -125,7 +122,7 @@ def _of_row(row: manifests.Row, found: Found, mask_role: str, events: Events) ->
             case,
             patient=patient,
             centre=row.centre,
-            split=row.split or case.split,
+            split=SPLIT_FOLDERS.get(row.split.lower(), row.split) if row.split else case.split,
             files={**case.files, **row.files},
         )
 
@@ -167,9 +164,14 @@ def _patch_files(folder: Path) -> dict[str, Path]:
 def _slice_cases(folder: Path, events: Events) -> list[TrainingCase]:
     """The PNG slices below a folder; a case is a folder that holds ``data_png`` or ``data_mask``."""
     cases = []
-    for place, below, _ in os.walk(folder):
+    visited: set[str] = set()
+    for place, below, _ in os.walk(folder, followlinks=True):
         events.check()
-        here = Path(place)
+        here, real = Path(place), os.path.realpath(place)
+        if real in visited:
+            below.clear()
+            continue
+        visited.add(real)
         roles = {"slices": DATA_PNG, "slice_masks": DATA_MASK}
         files = {role: here / name for role, name in roles.items() if name in below}
         below[:] = sorted(name for name in below if name not in roles.values() and name[0] != ".")

@@ -45,7 +45,7 @@ def same_pixels(facts: Sequence[CaseFacts]) -> list[Finding]:
     found = []
     for (one, other), common in sorted(_common(facts).items()):
         a, b = by_name[one], by_name[other]
-        whole = a.voxels is not None and a.voxels == b.voxels
+        whole = (a.voxels is not None and a.voxels == b.voxels) or a.unit == "patches"
         smaller = min(len(a.planes), len(b.planes))
         if not whole and common < _SLICES and common < _SHARE * smaller:
             continue

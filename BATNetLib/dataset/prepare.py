@@ -18,7 +18,7 @@ from .cases import PATCHES, Dataset, TrainingCase
 from .inner import Inner
 from .layouts import PATCH_FILES
 from .manifest import write_manifest
-from .patchfiles import PRECISIONS, SOURCES, file_hash, read_note, stale, write_patches
+from .patchfiles import NOTE_FILE, PRECISIONS, SOURCES, file_hash, read_note, stale, write_patches
 from .scans import read_scan
 
 MANIFEST = "manifest.csv"
@@ -56,7 +56,8 @@ def prepare_patches(
     again : make all of them again.
 
     A case that cannot be cut is refused by name and the others go on. Raises ``UsageError`` for an unknown
-    precision or without a case that has a scan, ``OutputRefused`` where ``out`` cannot be written.
+    precision, without a case that has a scan, and where ``out`` holds inputs or other things than patches,
+    ``OutputRefused`` where it cannot be written.
     """
     events = events or Events()
     out = Path(out)
@@ -75,7 +76,10 @@ def prepare_patches(
             "Patches are cut from a CT with its adipose and brown-fat masks.",
             "Name the folder that holds the scans.",
         )
+    dataset.require_apart(out)
     folders = kept_names([case.as_found() for case in cases])
+    for folder in folders.values():
+        _require_ours(out / folder)
     result = Prepared()
     with events.stage("prepare patches", len(cases)) as stage:
         for case in cases:
@@ -137,6 +141,18 @@ def _prepare(
     with whole_folder(folder, replace=True) as tmp:
         write_patches(tmp, patches, made_from, precision)
     result.made[case.case] = why
+
+
+def _require_ours(folder: Path) -> None:
+    """Only folders that hold patches and nothing else are ever replaced."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file() or names - {*PATCH_FILES.values(), NOTE_FILE}:
+        raise UsageError(
+            "output-not-patches",
+            f"'{folder.name}' is there already and holds other things than patches.",
+            "A folder of patches is replaced when they are stale; nothing else is.",
+            "Choose another folder with --out.",
+        )
 
 
 def _write_list(dataset: Dataset, out: Path, folders: Mapping[str, str], result: Prepared) -> None:

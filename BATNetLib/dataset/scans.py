@@ -81,7 +81,7 @@ def examine_scan(
     facts.shape = ct.grid.shape
     facts.spacing = ct.spacing if scan.spacing_known else None
     facts.unit = "mL" if scan.spacing_known else "voxels"
-    facts.voxels, facts.planes = hash_wherever(ct.array), hash_planes(ct.array)
+    facts.voxels, facts.planes = hash_wherever(ct.array), hash_planes(ct.array, events)
     events.check()
     each = ct.voxel_ml if scan.spacing_known else 1.0
     for role in ("adipose", "brown"):

@@ -132,7 +132,7 @@ def examine_slices(case: TrainingCase, events: Events) -> tuple[CaseFacts, np.nd
     n, rows, columns = images.shape
     facts.shape = (n, rows, columns)
     facts.fat = float(np.count_nonzero(masks))
-    facts.voxels, facts.planes = hash_wherever(images), hash_planes(images)
+    facts.voxels, facts.planes = hash_wherever(images), hash_planes(images, events)
     if not facts.fat:
         facts.find(
             BLOCK,

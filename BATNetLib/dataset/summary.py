@@ -14,7 +14,7 @@ from typing import Any
 from .. import RESEARCH_USE_ONLY, __version__
 from ..errors import OutputRefused
 from ..workfiles import whole_folder
-from .check import CheckReport
+from .checking import CheckReport
 from .findings import BLOCK, CaseFacts
 from .strata import all_bins, bins_of
 
@@ -67,6 +67,7 @@ def write_summary(
             "Jinja2 is needed for pages, Pillow for their pictures.",
             "Install them: pip install 'batnet[report]'. 'dataset check' needs neither.",
         ) from error
+    report.dataset.require_apart(out)
     summary = summarise(report)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined

@@ -12,9 +12,10 @@ from ..brown.patches import PATCH_SIZE, Patches
 if TYPE_CHECKING:
     from .scans import Scan
 
-#: HU shown, edge in pixels, colours and opacity of adipose and brown fat.
+#: HU shown, longest edge in pixels, space around the fat, colours and opacity of adipose and brown fat.
 _WINDOW = (-250.0, 250.0)
 _EDGE = 256
+_MARGIN_MM = 10.0
 _FAT, _BROWN = (240, 200, 60), (220, 60, 40)
 _FAT_ALPHA, _BROWN_ALPHA = 0.35, 0.75
 
@@ -37,7 +38,23 @@ def scan_thumbnail(scan: Scan) -> bytes | None:
         )
         if mask is not None
     ]
-    return _png(grey, layers, scan.ct.spacing[1:])
+    part = _body(scan)
+    layers = [(mask[part], colour, alpha) for mask, colour, alpha in layers]
+    return _png(grey[part], layers, scan.ct.spacing[1:])
+
+
+def _body(scan: Scan) -> tuple[slice, slice]:
+    """Rows and columns of a slice that hold fat anywhere in the scan, with a margin; all without a mask."""
+    height, width = scan.ct.grid.shape[1:]
+    if scan.adipose is None or not scan.adipose.array.any():
+        return slice(0, height), slice(0, width)
+    ends = []
+    for axis, length, mm in ((1, height, scan.ct.spacing[1]), (2, width, scan.ct.spacing[2])):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = np.flatnonzero(scan.adipose.array.any(axis=others))
+        margin = int(np.ceil(_MARGIN_MM / mm))
+        ends.append(slice(max(0, int(hit[0]) - margin), min(length, int(hit[-1]) + margin + 1)))
+    return ends[0], ends[1]
 
 
 def slice_thumbnail(images: np.ndarray, masks: np.ndarray) -> bytes | None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from trainingsets import patient, volume, write_png, write_scan
 
-from BATNetLib.dataset.check import check
+from BATNetLib.dataset.checking import check
 from BATNetLib.dataset.layouts import open_dataset
 from BATNetLib.errors import Cancelled, UsageError
 from BATNetLib.events import Events

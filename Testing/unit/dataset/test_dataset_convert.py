@@ -6,7 +6,7 @@ import pytest
 from trainingsets import SPACING, patient, write_png, write_scan
 
 from BATNetLib.adipose.slabs import window_to_uint8
-from BATNetLib.dataset.convert import convert
+from BATNetLib.dataset.converting import convert
 from BATNetLib.dataset.layouts import open_dataset
 from BATNetLib.dataset.scans import read_scan
 from BATNetLib.dataset.slices import approximate_hu, read_slices
@@ -85,5 +85,15 @@ def test_a_layout_or_a_place_that_cannot_be_is_refused(tmp_path):
     dataset = open_dataset(tmp_path / "a")
     with pytest.raises(UsageError, match="layout"):
         convert(dataset, tmp_path / "b", "patches")
+    (tmp_path / "b").mkdir()
     with pytest.raises(UsageError, match="exists"):
-        convert(dataset, tmp_path / "a", "folders")
+        convert(dataset, tmp_path / "b", "folders")
+
+
+def test_inputs_are_never_replaced_even_when_asked_to(tmp_path):
+    write_scan(tmp_path / "a" / "p1")
+    for place in (tmp_path / "a", tmp_path / "a" / "p1"):
+        with pytest.raises(UsageError) as caught:
+            convert(open_dataset(tmp_path / "a"), place, "folders", replace_out=True)
+        assert caught.value.code == "output-is-input"
+    assert len(list((tmp_path / "a" / "p1").iterdir())) == 3

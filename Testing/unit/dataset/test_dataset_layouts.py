@@ -172,3 +172,18 @@ def test_an_empty_folder_is_refused_in_words(tmp_path):
     with pytest.raises(UsageError) as caught:
         open_dataset(tmp_path)
     assert caught.value.code == "nothing-found" and str(tmp_path) not in str(caught.value)
+
+
+def test_a_split_named_in_short_is_the_same_split(tmp_path):
+    write_scan(tmp_path / "a")
+    (tmp_path / "manifest.csv").write_text("case_id,patient,split\na,a,VAL\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.cases[0].split == "validation" and dataset.patients_known
+
+
+def test_public_names_are_found_and_are_what_they_say():
+    import BATNetLib.dataset as package
+
+    for name in package.__all__:
+        found = getattr(package, name)
+        assert callable(found) and found.__name__ == name

@@ -3,7 +3,7 @@
 import numpy as np
 from trainingsets import patient, write_png, write_scan
 
-from BATNetLib.dataset.check import check
+from BATNetLib.dataset.checking import check
 from BATNetLib.dataset.layouts import open_dataset
 
 
@@ -66,3 +66,10 @@ def test_different_scans_are_no_copies_and_air_is_no_leak(tmp_path):
         ct[:4, 0, 0] = np.arange(4)
         write_scan(tmp_path / split / f"p{seed}", seed=seed, ct=ct)
     assert leaks(tmp_path) == []
+
+
+def test_patients_whose_names_are_nearly_the_same_are_named(tmp_path):
+    for seed, name in enumerate(("P-01", "p01", "P02")):
+        write_scan(tmp_path / name, seed=seed)
+    (found,) = (f for f in check(open_dataset(tmp_path)).findings if f.code == "patients-alike")
+    assert found.level == "warn" and set(found.cases) == {"P-01", "p01"}

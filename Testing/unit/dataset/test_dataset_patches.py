@@ -10,7 +10,7 @@ from trainingsets import patient, volume, write_scan
 
 from BATNetLib.brown.patches import IGNORED, extract_patches
 from BATNetLib.dataset import patchfiles
-from BATNetLib.dataset.check import check
+from BATNetLib.dataset.checking import check
 from BATNetLib.dataset.layouts import open_dataset
 from BATNetLib.dataset.patchfiles import NOTE_FILE, load_patches, read_labels, read_note, stale
 from BATNetLib.dataset.prepare import prepare_patches, with_patches
@@ -153,3 +153,30 @@ def test_a_case_that_cannot_be_cut_is_refused_by_name_and_the_others_go_on(tmp_p
     assert result.refused["bad"].code == "brown-missing" and list(result.made) == ["good"]
     (case,) = open_dataset(tmp_path / "out").cases
     assert (case.case, case.patient, case.centre, case.layout) == ("good", "P2", "Y", "patches")
+
+
+def test_folders_that_hold_anything_else_are_never_replaced(prepared, tmp_path):
+    dataset, folder = prepared
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError) as caught:
+        prepare_patches(dataset, folder.parent, again=True)
+    assert caught.value.code == "output-not-patches" and (folder / "notes.txt").exists()
+    with pytest.raises(UsageError) as caught:
+        prepare_patches(dataset, tmp_path / "data", again=True)
+    assert caught.value.code == "output-is-input"
+    assert sorted(p.name for p in (tmp_path / "data" / "a").iterdir()) == [
+        "adipose.nii.gz",
+        "brown.nii.gz",
+        "ct.nii.gz",
+    ]
+
+
+def test_patches_of_one_scan_over_two_masks_are_the_same_images(prepared, tmp_path):
+    write_scan(tmp_path / "data" / "b", adipose=np.roll(patient()[1], 2, axis=2), share=SHARE)
+    prepare_patches(open_dataset(tmp_path / "data"), tmp_path / "out")
+    report = check(open_dataset(tmp_path / "out"))
+    (found,) = (f for f in report.findings if f.level == "block")
+    assert found.code == "duplicate-pixels" and found.cases == ("a", "b")
+    for note in (tmp_path / "out").rglob(NOTE_FILE):
+        note.unlink()
+    assert "duplicate-pixels" not in {f.code for f in check(open_dataset(tmp_path / "out")).findings}

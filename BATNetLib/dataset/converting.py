@@ -94,6 +94,7 @@ def convert(
             "Nothing is thrown away without being asked for.",
             "Say --accept-loss if this is what you want, or choose another layout.",
         )
+    dataset.require_apart(out)
     out = Path(out)
     folders = kept_names([case.as_found() for case in dataset.cases])
     made: list[TrainingCase] = []

@@ -159,29 +159,52 @@ def _of_the_set(dataset: Dataset, facts: list[CaseFacts]) -> list[Finding]:
                 "--patient-pattern.",
             )
         )
-    without = tuple(f.case.case for f in facts if f.case.has_scan and "brown" not in f.case.files)
-    if without and any("brown" in f.case.files for f in facts):
+    found += _patients_alike(dataset)
+    scans = [fact.case for fact in facts if fact.case.has_scan]
+    for_brown = any("brown" in case.files for case in scans)
+    without = tuple(case.case for case in scans if "brown" not in case.files)
+    if without and for_brown:
         found.append(
             Finding(
                 NOTE,
                 "brown-missing",
-                f"{len(without)} scans have no brown-fat mask, others have one.",
+                f"{len(without)} of {len(scans)} scans have no brown-fat mask.",
                 "They can train stage 1 only; add an empty mask where there is no brown fat.",
                 without,
             )
         )
-    no_lungs = tuple(f.case.case for f in facts if f.case.has_scan and "lungs" not in f.case.files)
-    if no_lungs and any("brown" in f.case.files for f in facts):
+    no_lungs = tuple(case.case for case in scans if "lungs" not in case.files)
+    if no_lungs and for_brown:
         found.append(
             Finding(
                 NOTE,
                 "lungs-missing",
-                f"{len(no_lungs)} scans have no lung mask, so their patches are not cut at the lungs.",
+                f"{len(no_lungs)} of {len(scans)} scans have no lung mask; their patches go on below the cut.",
                 "Add lung masks where the scan reaches below the lung apex; analyses cut there.",
                 no_lungs,
             )
         )
     return found + _thickness(facts)
+
+
+def _patients_alike(dataset: Dataset) -> list[Finding]:
+    """Patients whose names differ in capitals, spaces or signs only."""
+    alike: dict[str, list[str]] = {}
+    for patient in dataset.patients():
+        plain = "".join(c for c in patient.casefold() if c.isalnum())
+        alike.setdefault(plain, []).append(patient)
+    patients = dataset.patients()
+    return [
+        Finding(
+            WARN,
+            "patients-alike",
+            f"{len(names)} patients have names that differ in capitals, spaces or signs only.",
+            "If they are one patient, name them alike in a manifest; a split could part them.",
+            tuple(case.case for name in names for case in patients[name]),
+        )
+        for plain, names in alike.items()
+        if plain and len(names) > 1
+    ]
 
 
 def _thickness(facts: list[CaseFacts]) -> list[Finding]:
@@ -196,8 +219,8 @@ def _thickness(facts: list[CaseFacts]) -> list[Finding]:
         Finding(
             NOTE,
             "slice-distance-differs",
-            f"Slices of {len(odd)} scans lie more than {_THICKNESS:g} times further apart or closer than the "
-            f"middle of the set ({middle:.3g} mm).",
+            f"In {len(odd)} of {len(known)} scans, slices lie more than {_THICKNESS:g} times further apart "
+            f"or closer than in the middle of the set ({middle:.3g} mm).",
             "Five slices then show another depth of the body; keep such scans out, or in every split.",
             odd,
         )
