@@ -122,9 +122,9 @@ def run_adipose(args: argparse.Namespace, events: Events) -> int:
             "HD95, mm, median": measured["hd95_mm"]["median"],
             "Volume error, mL, mean": measured["error_ml"]["mean"],
         }
-        states = summary["states"]
+        states, n = summary["states"], summary["cases"]
         print(
-            f"\n{summary['cases']} case{'s' if summary['cases'] != 1 else ''}: {states['both']} with both masks, "
+            f"\n{n} case{'s' if n != 1 else ''}: {states['both']} with both masks, "
             f"{states['prediction-empty']} missed, {states['truth-empty']} invented, "
             f"{states['both-empty']} empty in both"
         )

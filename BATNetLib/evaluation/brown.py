@@ -317,6 +317,13 @@ def _compare(result: ScoreEvaluation, table: Table, second: str, events: Events)
         found = _probabilities(table, column, ids)
         result.second_name = column
     else:
+        if not Path(second).exists():
+            raise UsageError(
+                "comparison-unknown",
+                f"'{Path(second).name}' is neither a column of {table.name} nor a file or folder.",
+                f"Columns there: {', '.join(c for c in table.columns if c)}.",
+                "Name one of them, or a CSV or batch like the first.",
+            )
         other = _predictions(Path(second), options)
         absent = [c for c in ids if not other.rows.get(c, {}).get(options.prediction)]
         if absent:

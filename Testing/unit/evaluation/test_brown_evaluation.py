@@ -115,6 +115,8 @@ def test_the_second_model_may_be_a_column_or_a_file_and_gives_the_same_test(tmp_
     assert by_column.comparison == by_file.comparison and by_file.second_name == "second"
     difference = by_column.metrics["auc"].value - by_column.second_auc.value
     assert by_column.comparison.difference.value == pytest.approx(difference)
+    error = refusal(tmp_path / "p.csv", QUICK, second="othr")
+    assert error.code == "comparison-unknown" and "other" in error.wanted
     table(tmp_path / "second.csv", other[:-2])
     error = refusal(tmp_path / "p.csv", QUICK, second=str(tmp_path / "second.csv"))
     assert error.code == "comparison-missing" and "c58, c59" in error.found
