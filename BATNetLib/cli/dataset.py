@@ -67,6 +67,16 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     _add_split(actions.add_parser("split", parents=parents, help="split whole patients, stratified, seeded"))
 
 
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="scans read at the same time, in threads (default: 1); each takes the memory of a scan",
+    )
+
+
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=["adipose", "brown"], help="what is to be trained")
     parser.add_argument(
@@ -80,6 +90,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pseudonyms", type=Path, metavar="KEY", help="call cases by numbers; the key is kept in this file"
     )
+    _add_workers(parser)
     parser.set_defaults(run=run_check)
 
 
@@ -91,6 +102,7 @@ def _add_summary(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show your names of the cases; numbers otherwise, with a key beside the folder",
     )
+    _add_workers(parser)
     parser.set_defaults(run=run_summary)
 
 
@@ -116,6 +128,7 @@ def _add_patches(parser: argparse.ArgumentParser) -> None:
         help="float16 rounds by at most 0.05 HU and makes smaller files",
     )
     parser.add_argument("--again", action="store_true", help="make all again")
+    _add_workers(parser)
     parser.set_defaults(run=run_patches)
 
 
@@ -133,6 +146,7 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("split.json"), help="file of the split")
     parser.add_argument("--replace", action="store_true", help="replace an existing file")
+    _add_workers(parser)
     parser.set_defaults(run=run_split)
 
 
@@ -146,7 +160,7 @@ def run_check(args: argparse.Namespace, events: Events) -> int:
         dataset = dataset.with_split(read_split(args.split, dataset).cases)
     if args.patches is not None:
         dataset = with_patches(dataset, args.patches)
-    report = check(dataset, stage=args.stage, events=events)
+    report = check(dataset, stage=args.stage, workers=args.workers, events=events)
     if args.pseudonyms is not None:
         report = report.renamed(_pseudonyms(dataset, args.pseudonyms))
     if args.csv is not None:
@@ -167,7 +181,7 @@ def run_summary(args: argparse.Namespace, events: Events) -> int:
 
     _require_free(args.out, args.replace)
     dataset = _open(args, events)
-    report: CheckReport = check(dataset, pictures=True, events=events)
+    report: CheckReport = check(dataset, pictures=True, workers=args.workers, events=events)
     if not args.keep_names:
         report = report.renamed(_pseudonyms(dataset, key_file_of(args.out)))
     summary = write_summary(report, args.out, replace=args.replace)
@@ -202,7 +216,12 @@ def run_patches(args: argparse.Namespace, events: Events) -> int:
     from ..dataset.prepare import prepare_patches
 
     result = prepare_patches(
-        _open(args, events), args.out, precision=args.precision, again=args.again, events=events
+        _open(args, events),
+        args.out,
+        precision=args.precision,
+        again=args.again,
+        workers=args.workers,
+        events=events,
     )
     events.result(str(args.out), **result.as_dict())
     if args.events != "json":
@@ -223,7 +242,7 @@ def run_split(args: argparse.Namespace, events: Events) -> int:
     if not args.as_given:
         fold_shares(args.folds, args.fractions)  # wrong numbers are told before hours of reading
     dataset = _open(args, events)
-    report = check(dataset, events=events)
+    report = check(dataset, workers=args.workers, events=events)
     if args.as_given:
         split = split_as_given(dataset, report.facts)
     else:

@@ -13,10 +13,10 @@ from ..batch.words import private_words, safe_cell, without_names
 from ..errors import UsageError
 from ..events import Events
 from ..workfiles import whole_file
-from .cases import Dataset
+from .cases import Dataset, TrainingCase
 from .examine import NEEDS, examine
 from .findings import BLOCK, LEVELS, NOTE, WARN, CaseFacts, Finding
-from .inner import Inner
+from .inner import Inner, in_order
 from .leaks import patients_in_two_splits, same_pixels
 
 COLUMNS = ("level", "code", "cases", "finding", "suggestion")
@@ -95,12 +95,15 @@ def check(
     *,
     stage: str | None = None,
     pictures: bool = False,
+    workers: int = 1,
     events: Events | None = None,
 ) -> CheckReport:
     """Look at all cases, alone and against each other.
 
     ``stage``: "adipose" or "brown" asks for the masks that its training needs; None is content with
-    either. Raises ``UsageError`` for another stage, ``Cancelled``; bad data become findings.
+    either. ``workers``: cases read at the same time, in threads; each holds a scan in memory.
+
+    Raises ``UsageError`` for another stage, ``Cancelled``; bad data become findings.
     """
     events = events or Events()
     if stage not in NEEDS:
@@ -110,11 +113,12 @@ def check(
             "Known are adipose and brown.",
             "Choose one.",
         )
-    facts = []
+
+    def look(case: TrainingCase) -> CaseFacts:
+        return examine(case, Inner(events), stage=stage, picture=pictures)
+
     with events.stage("check cases", len(dataset.cases)) as running:
-        for case in dataset.cases:
-            facts.append(examine(case, Inner(events), stage=stage, picture=pictures))
-            running.advance()
+        facts = in_order(look, dataset.cases, workers, running)
     findings = [finding for fact in facts for finding in fact.findings]
     findings += patients_in_two_splits(dataset.cases)
     findings += same_pixels(facts)
@@ -179,7 +183,7 @@ def _of_the_set(dataset: Dataset, facts: list[CaseFacts]) -> list[Finding]:
             Finding(
                 NOTE,
                 "lungs-missing",
-                f"{len(no_lungs)} of {len(scans)} scans have no lung mask; their patches go on below the cut.",
+                f"{len(no_lungs)} of {len(scans)} scans have no lung mask; their patches are not cut there.",
                 "Add lung masks where the scan reaches below the lung apex; analyses cut there.",
                 no_lungs,
             )

@@ -103,7 +103,7 @@ def convert(
             try:
                 made.append(_convert(case, tmp, folders[case.case], layout, spacing, Inner(events)))
                 result.written.append(case.case)
-            except InputRefused as error:
+            except (InputRefused, UsageError) as error:
                 result.refused[case.case] = error
             stage.advance()
         if not made:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ..batch.names import kept_names
 from ..brown.patches import extract_patches
-from ..errors import BATNetError, Cancelled, InputRefused, UsageError
+from ..errors import BATNetError, InputRefused, UsageError
 from ..events import Events
 from ..volume import hash_voxels
 from ..workfiles import whole_folder
 from .cases import PATCHES, Dataset, TrainingCase
-from .inner import Inner
+from .inner import Inner, in_order
 from .layouts import PATCH_FILES
 from .manifest import write_manifest
 from .patchfiles import NOTE_FILE, PRECISIONS, SOURCES, file_hash, read_note, stale, write_patches
@@ -44,6 +44,7 @@ def prepare_patches(
     *,
     precision: str = "float32",
     again: bool = False,
+    workers: int = 1,
     events: Events | None = None,
 ) -> Prepared:
     """Cut the labelled patches of all cases into ``out``, a folder per case, with a manifest.
@@ -54,6 +55,7 @@ def prepare_patches(
     precision : "float32", or "float16": values rounded by at most 0.05 HU, smaller files (NIfTI knows no
         half precision, so both are stored as float32).
     again : make all of them again.
+    workers : cases cut at the same time, in threads; each holds a scan in memory.
 
     A case that cannot be cut is refused by name and the others go on. Raises ``UsageError`` for an unknown
     precision, without a case that has a scan, and where ``out`` holds inputs or other things than patches,
@@ -81,15 +83,21 @@ def prepare_patches(
     for folder in folders.values():
         _require_ours(out / folder)
     result = Prepared()
+
+    def one(case: TrainingCase) -> str | InputRefused | UsageError | None:
+        try:
+            return _prepare(case, out / folders[case.case], precision, again, Inner(events))
+        except (InputRefused, UsageError) as error:
+            return error
+
     with events.stage("prepare patches", len(cases)) as stage:
-        for case in cases:
-            try:
-                _prepare(case, out / folders[case.case], precision, again, result, Inner(events))
-            except Cancelled:
-                raise
-            except InputRefused as error:
-                result.refused[case.case] = error
-            stage.advance()
+        for case, became in zip(cases, in_order(one, cases, workers, stage), strict=True):
+            if became is None:
+                result.kept.append(case.case)
+            elif isinstance(became, str):
+                result.made[case.case] = became
+            else:
+                result.refused[case.case] = became
     _write_list(dataset, out, folders, result)
     return result
 
@@ -106,9 +114,8 @@ def with_patches(dataset: Dataset, out: str | os.PathLike[str]) -> Dataset:
     return replace(dataset, cases=tuple(cases))
 
 
-def _prepare(
-    case: TrainingCase, folder: Path, precision: str, again: bool, result: Prepared, events: Events
-) -> None:
+def _prepare(case: TrainingCase, folder: Path, precision: str, again: bool, events: Events) -> str | None:
+    """Make the patches of a case where needed; why they were made, None where they are kept."""
     if case.refusal is not None:
         raise case.refusal
     why: str | None = "new"
@@ -117,8 +124,7 @@ def _prepare(
         if why is None and (read_note(folder) or {}).get("precision") != precision:
             why = "The patches were kept with another precision."
     if why is None:
-        result.kept.append(case.case)
-        return
+        return None
     for role in ("adipose", "brown"):
         if role not in case.files:
             raise InputRefused(
@@ -140,7 +146,7 @@ def _prepare(
     }
     with whole_folder(folder, replace=True) as tmp:
         write_patches(tmp, patches, made_from, precision)
-    result.made[case.case] = why
+    return why
 
 
 def _require_ours(folder: Path) -> None:

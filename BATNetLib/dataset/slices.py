@@ -22,7 +22,10 @@ _FEWEST, _DIVISOR = 4, 16
 
 
 def slice_numbers(folder: Path) -> dict[int, Path]:
-    """Number to PNG file of a folder, in order; files whose name is no number are left out."""
+    """Number to PNG file of a folder, in order; files whose name is no number are left out.
+
+    Raises ``InputRefused`` where the folder cannot be opened or two files have the same number.
+    """
     try:
         files = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and p.stem.isdecimal()]
     except OSError as error:
@@ -32,7 +35,15 @@ def slice_numbers(folder: Path) -> dict[int, Path]:
             "A folder of PNG slices is needed.",
             "Check that it is there and may be read.",
         ) from error
-    return {int(p.stem): p for p in sorted(files, key=lambda p: int(p.stem))}
+    numbers = {int(p.stem): p for p in sorted(files, key=lambda p: int(p.stem))}
+    if len(numbers) != len(files):
+        raise InputRefused(
+            "slice-numbers",
+            f"Files in {folder.name} have the same number written differently, such as 1.png and 01.png.",
+            "Each number is one slice.",
+            "Take one of them out.",
+        )
+    return numbers
 
 
 def read_slices(case: TrainingCase, events: Events | None = None) -> tuple[np.ndarray, np.ndarray]:

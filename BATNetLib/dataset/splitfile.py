@@ -40,6 +40,8 @@ def write_split(split: Split, path: str | os.PathLike[str]) -> Path:
 def read_split(path: str | os.PathLike[str], dataset: Dataset | None = None) -> Split:
     """Read a split; with ``dataset`` it must be the one that the split was made for.
 
+    Cases that could not be used when it was made are in no fold.
+
     Raises ``UsageError`` for a file that is no split, ``InputRefused``: a file changed by hand
     ("split-changed"), a patient in two folds ("patient-in-two-splits"), another list of cases
     ("split-of-other-data").

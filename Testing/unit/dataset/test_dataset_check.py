@@ -188,3 +188,32 @@ def test_a_scan_of_other_thickness_is_named(tmp_path):
     for name, array in (("ct", ct), ("adipose", fat), ("brown", brown)):
         write_volume(volume(array, (10.0, 2.0, 2.0)), tmp_path / "thick" / f"{name}.nii.gz")
     assert findings(tmp_path)["slice-distance-differs"].cases == ("thick",)
+
+
+def test_several_scans_at_a_time_give_the_same_report(tmp_path):
+    for seed in range(4):
+        write_scan(tmp_path / f"p{seed}", seed=seed)
+    write_scan(tmp_path / "copy", seed=2, ct=patient(2)[0][:6])
+    dataset = open_dataset(tmp_path)
+    one, many = (check(dataset, workers=n) for n in (1, 3))
+    assert one.as_dict() == many.as_dict() and one.blocking
+
+
+class StopsAfterTheFirst(Events):
+    def on_stage(self, stage, finished):
+        if stage.name == "check cases" and stage.done:
+            self.cancel()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_running_check_stops_when_asked(tmp_path, workers):
+    for seed in range(3):
+        write_scan(tmp_path / f"p{seed}", seed=seed)
+    with pytest.raises(Cancelled):
+        check(open_dataset(tmp_path), workers=workers, events=StopsAfterTheFirst())
+
+
+def test_the_same_number_written_twice_is_refused(tmp_path):
+    folder = write_png(tmp_path / "a") / "data_png"
+    (folder / "03.png").write_bytes((folder / "3.png").read_bytes())
+    assert findings(tmp_path)["slice-numbers"].level == "block"
