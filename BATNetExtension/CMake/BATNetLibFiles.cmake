@@ -71,8 +71,8 @@ set(BATNetLib_SCRIPTS
   BATNetLib/coarse.py
   BATNetLib/dataset/__init__.py
   BATNetLib/dataset/cases.py
-  BATNetLib/dataset/check.py
-  BATNetLib/dataset/convert.py
+  BATNetLib/dataset/checking.py
+  BATNetLib/dataset/converting.py
   BATNetLib/dataset/examine.py
   BATNetLib/dataset/findings.py
   BATNetLib/dataset/inner.py

@@ -64,6 +64,8 @@ def test_a_batch_from_start_to_review(open_panel, process_events, gui_watch, stu
 
     # A double click loads the case with its overlays; one without a result says why.
     by_name = {ui.batchTable.item(row, 0).text(): row for row in range(3)}
+    ui.batchTable.setCurrentCell(by_name["carla"], 0)
+    assert ui.batchStatusLabel.text == f"carla: {found['carla'][1]}", "the whole reason can be read"
     ui.batchTable.cellDoubleClicked(by_name["carla"], 0)
     assert "carla has no result" in ui.batchStatusLabel.text
     ui.batchTable.cellDoubleClicked(by_name["berta"], 0)

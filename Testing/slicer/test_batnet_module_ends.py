@@ -14,6 +14,7 @@ import slicer
 from batnet_cases import (
     MODULE,
     answers_doctor,
+    blocked_folder,
     ct_node,
     hands_out,
     open_batnet,
@@ -59,15 +60,15 @@ def ready(panel):
     )
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_cancel_in_each_stage(panel, process_events, name):
-    panel.runner = answers_doctor(then=[script.stage(name, 1, 3), script.pause(30)])
-    panel.ui.applyButton.click()
-    assert process_events(lambda: len(panel.runner.calls) == 1 and panel.run._estimate.stage == name, 5)
-    panel.ui.cancelButton.click()
-    assert not panel.ui.cancelButton.enabled
-    assert process_events(lambda: ready(panel), 1)
-    assert panel.ui.statusLabel.text == "Cancelled. Nothing was changed."
+def test_cancel_in_each_stage(panel, process_events):
+    for name in STAGES:
+        panel.runner = answers_doctor(then=[script.stage(name, 1, 3), script.pause(30)])
+        panel.ui.applyButton.click()
+        assert process_events(lambda name=name: panel.runner.calls and panel.run._estimate.stage == name, 5)
+        panel.ui.cancelButton.click()
+        assert not panel.ui.cancelButton.enabled
+        assert process_events(lambda: ready(panel), 1), name
+        assert panel.ui.statusLabel.text == "Cancelled. Nothing was changed."
     assert find_analyses() == []
 
 
@@ -275,6 +276,22 @@ def test_a_scan_that_is_not_assessable_says_why_and_goes_on_with_a_reason(panel,
     # Another scan starts without the reason.
     panel.parameters.ct = ct_node("another")
     assert panel.checks.overrides() == {} and "Not checked yet" in panel.ui.checksLabel.text
+
+
+def test_a_result_that_is_not_assessable_is_no_negative_result(panel, process_events):
+    panel.runner = answers_doctor(then=[script.result(hands_out(blocked_folder()), exit_code=3)])
+    panel.ui.applyButton.click()
+    assert process_events(lambda: panel.run is None and not panel._todo, 20)
+    ui, analysis = panel.ui, panel.result.analysis
+    assert analysis.outcome == "not-assessable" and analysis.probability is None
+    assert "Not assessable" in ui.resultLabel.text and "not a negative result" in ui.resultLabel.text
+    assert analysis.reasons[0]["text"][:20] in ui.resultLabel.text
+    assert "%" not in ui.resultLabel.text
+    assert ui.patchTable.rowCount == 0 and not ui.patchMapBox.enabled and ui.patchMapBox.toolTip
+    assert not ui.copyTableButton.enabled and ui.openReportButton.enabled
+    assert not ui.resultButton.collapsed and not ui.checksButton.collapsed
+    assert ui.checksButton.text == "Checks: 1 in the way"
+    assert panel.ui.logText.plainText == "", "the engine's exit code is no news"
 
 
 def test_the_log_is_one_click_away(panel, process_events):

@@ -27,13 +27,6 @@ def logic(scene):
     return modules.load(MODULE).python.BATNetLogic()
 
 
-def test_a_script_gets_the_analysis_when_it_is_done(logic):
-    analysis = logic.process(ct_node(), method="hu-threshold", model="demo", interactive=False)
-    assert analysis.assessed and 0 <= analysis.probability <= 1
-    assert analysis == find_analyses()[0]
-    assert run_leftovers() == []
-
-
 def test_a_refusal_is_raised_in_words(logic):
     from BATNetLib.errors import BATNetError, InputRefused, NoModel, UsageError
 
@@ -100,14 +93,17 @@ def test_the_options_reach_the_engine(logic):
     )
 
 
-def test_a_pet_in_suv_adds_uptake_to_the_patches(logic):
+def test_a_script_gets_the_analysis_when_it_is_done_with_the_uptake_of_a_pet(logic):
     ct = ct_node()
     pet = ct_node("PET")
     values = np.where(slicer.util.arrayFromVolume(ct) > -500, 2.5, 0.1).astype(np.float32)
     slicer.util.updateVolumeFromArray(pet, values)
-    analysis = logic.process(ct, pet=pet, method="hu-threshold", model="demo")
+    analysis = logic.process(ct, pet=pet, method="hu-threshold", model="demo", interactive=False)
+    assert analysis.assessed and 0 <= analysis.probability <= 1
+    assert analysis == find_analyses()[0]
     uptake = [patch["pet"] for patch in analysis.passport["patches"]]
     assert max(u["suv_max"] for u in uptake if u) == pytest.approx(2.5, abs=0.01)
+    assert run_leftovers() == []
 
 
 def test_reload_and_test_runs_the_logic_on_the_phantom(open_panel):

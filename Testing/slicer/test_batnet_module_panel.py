@@ -108,8 +108,6 @@ def test_no_text_is_cut(shown, scale):
     frame.resize(WIDTH, round(frame.height * 1.15))
     assert cut_text.cut_texts(frame, scale) == []
     panel.ui.tabs.currentIndex = 1
-    panel.batch._begin(Path("nowhere"))
-    panel.batch._cases.case = None
     assert cut_text.cut_texts(frame, scale) == []
 
 

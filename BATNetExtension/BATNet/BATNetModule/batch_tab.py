@@ -50,6 +50,7 @@ class BatchTab(JobListener):
         ui.batchOutButton.connect("clicked()", lambda: self._choose_folder(ui.batchOutEdit))
         ui.batchListButton.connect("clicked()", self._choose_list)
         ui.batchTable.connect("cellDoubleClicked(int,int)", lambda row, column: self._open(row))
+        ui.batchTable.connect("currentCellChanged(int,int,int,int)", self._row_chosen)
         for edit in (ui.batchSourceEdit, ui.batchOutEdit):
             edit.connect("textChanged(QString)", lambda *_: self.show())
         self._head()
@@ -194,8 +195,17 @@ class BatchTab(JobListener):
             table.setItem(row, column, item)
         table.item(row, CASE).setData(int(qt.Qt.UserRole), case.id)
 
+    def _case_of(self, row: int) -> Any:
+        return self._cases.case(self.ui.batchTable.item(row, CASE).data(int(qt.Qt.UserRole)))
+
+    def _row_chosen(self, row: int, *_other: int) -> None:
+        """Show the whole reason of a case: the column is too narrow for most."""
+        if row >= 0 and not self.running and self.ui.batchTable.item(row, CASE) is not None:
+            case = self._case_of(row)
+            self.say(_("{name}: {why}").format(name=case.name, why=case.why) if case.why else "")
+
     def _open(self, row: int) -> None:
-        case = self._cases.case(self.ui.batchTable.item(row, CASE).data(int(qt.Qt.UserRole)))
+        case = self._case_of(row)
         why_not = case.why_not_loaded()
         if why_not is not None:
             self.say(why_not)

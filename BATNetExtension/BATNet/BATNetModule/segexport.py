@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import slicer
-from BATNetSlicer.inputs import write_inputs
+from BATNetSlicer.inputs import writing_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, State
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.scene import Analysis, edited_fraction
 from BATNetSlicer.texts import _
 
 from .run import failure_of
+from .steps import Steps
 
 
 class NotFromDicom(Exception):
@@ -38,40 +40,49 @@ def dicom_files(ct: Any) -> list[str]:
 
 
 class SegExport(JobListener):
-    """Hands mask and DICOM files to the engine; ``done(text)`` is called once and says how it ended."""
+    """Hands mask and DICOM files to the engine in steps; ``done(text)`` is called once, at the end."""
 
     def __init__(
         self, runner: JobRunner, analysis: Analysis, files: list[str], path: str, done: Callable[[str], None]
     ) -> None:
+        self._runner, self._analysis, self._files, self._path = runner, analysis, files, path
         self._done = done
         self._failure: Failure | None = None
         self._job: Any = None
         self._folder = Path(tempfile.mkdtemp(prefix="BATNet-", dir=slicer.app.temporaryPath or None))
-        try:
-            mask = (analysis.segmentation, analysis.segment_id)
-            inputs = write_inputs(self._folder / "in", analysis.ct, adipose=mask)
-            series = self._folder / "series"
-            series.mkdir()
-            for number, file in enumerate(files):
-                # Copies, because a link needs rights on Windows that users do not have.
-                shutil.copyfile(file, series / f"{number:05d}.dcm")
-            words = ["dicom-seg", str(series), "--mask", str(inputs.adipose), "--out", path, "--replace"]
-            edit = edited_fraction(analysis, "run")
-            if edit is not None and not edit.edited:
-                # An edited mask is a person's work; the passport would call it the network's.
-                passport = self._folder / "analysis.json"
-                passport.write_text(analysis.node.GetParameter("analysis.json"), encoding="utf-8")
-                words += ["--passport", str(passport)]
-        except Exception as error:
-            self._end(failure_of(error).text)
-            return
-        self._job = runner.start(words, self)
+        self._steps = Steps(self._handing_over(), self._start, self._failed)
 
     def close(self) -> None:
+        """End now and report nothing any more."""
         self._done = lambda text: None
+        self._steps.stop()
         if self._job is not None:
             self._job.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _handing_over(self) -> Generator[float, None, list[str]]:
+        analysis = self._analysis
+        mask = (analysis.segmentation, analysis.segment_id)
+        inputs = yield from writing_inputs(self._folder / "in", analysis.ct, adipose=mask)
+        series = self._folder / "series"
+        series.mkdir()
+        for number, file in enumerate(self._files):
+            _link(file, series / f"{number:05d}.dcm")
+            yield 1.0
+        words = ["dicom-seg", str(series), "--mask", str(inputs.adipose), "--out", self._path, "--replace"]
+        edit = edited_fraction(analysis, "run")
+        if edit is not None and not edit.edited:
+            # An edited mask is a person's work; the passport would call it the network's.
+            passport = self._folder / "analysis.json"
+            passport.write_text(analysis.node.GetParameter("analysis.json"), encoding="utf-8")
+            words += ["--passport", str(passport)]
+        return words
+
+    def _start(self, words: list[str]) -> None:
+        self._job = self._runner.start(words, self)
+
+    def _failed(self, error: Exception) -> None:
+        self._end(failure_of(error).text)
 
     def error(self, failure: Failure) -> None:
         self._failure = failure
@@ -84,3 +95,11 @@ class SegExport(JobListener):
         shutil.rmtree(self._folder, ignore_errors=True)
         done, self._done = self._done, lambda text: None
         done(text)
+
+
+def _link(file: str, place: Path) -> None:
+    """The file at another place without a copy where the disk can; only read afterwards."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
