@@ -17,7 +17,7 @@ def real_data(relative: str) -> Path:
 
 
 def parity_file(relative: str) -> Path:
-    """Path of golden values of the published computation: ``$BATNET_TEST_PARITY``, else ``../shared/parity``."""
+    """Path of golden values of the published code: ``$BATNET_TEST_PARITY``, else ``../shared/parity``."""
     roots = [Path(os.environ["BATNET_TEST_PARITY"])] if os.environ.get("BATNET_TEST_PARITY") else []
     return _find([*roots, _SHARED / "parity"], relative)
 
