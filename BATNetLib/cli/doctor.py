@@ -30,6 +30,9 @@ PACKAGES = (
     ("Jinja2", "report and contact sheet", False),
     ("tqdm", "progress bar", False),
     ("dask", "batches on a cluster", False),
+    ("matplotlib", "plots of evaluations", False),
+    ("scikit-learn", "evaluation against a baseline", False),
+    ("pyzipper", "opening AES archives of weights", False),
     ("monai", "training", False),
     ("lightning", "training", False),
 )
@@ -126,7 +129,7 @@ def _version(name: str) -> str | None:
     except metadata.PackageNotFoundError:
         pass
     # Slicer's own builds of some packages carry no metadata.
-    module = {"Pillow": "PIL", "Jinja2": "jinja2"}.get(name, name)
+    module = {"Pillow": "PIL", "Jinja2": "jinja2", "scikit-learn": "sklearn"}.get(name, name)
     if module in sys.modules or find_spec(module) is not None:
         return "present"
     return None
