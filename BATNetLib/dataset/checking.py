@@ -16,7 +16,7 @@ from ..workfiles import whole_file
 from .cases import Dataset, TrainingCase
 from .examine import NEEDS, examine
 from .findings import BLOCK, LEVELS, NOTE, WARN, CaseFacts, Finding
-from .inner import Inner, in_order
+from .inner import in_order
 from .leaks import patients_in_two_splits, same_pixels
 
 COLUMNS = ("level", "code", "cases", "finding", "suggestion")
@@ -115,7 +115,7 @@ def check(
         )
 
     def look(case: TrainingCase) -> CaseFacts:
-        return examine(case, Inner(events), stage=stage, picture=pictures)
+        return examine(case, events, stage=stage, picture=pictures)
 
     with events.stage("check cases", len(dataset.cases)) as running:
         facts = in_order(look, dataset.cases, workers, running)

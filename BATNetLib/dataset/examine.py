@@ -13,6 +13,7 @@ from ..errors import BATNetError, Cancelled
 from ..events import Events
 from .cases import TrainingCase
 from .findings import BLOCK, WARN, CaseFacts
+from .inner import Inner
 from .patchfiles import read_labels, read_note, stale
 from .pixels import hash_wherever
 from .scans import examine_scan
@@ -30,21 +31,27 @@ def examine(
     ``stage``: "adipose" or "brown" asks for the masks that its training needs. ``picture``: also draw a
     thumbnail. Raises ``Cancelled`` only.
     """
-    facts = CaseFacts(case)
-    if case.refusal is not None:
-        facts.refuse(case.refusal)
-        return facts
+    inner = Inner(events, tell=False)
     try:
-        if case.has_scan:
-            return _scan(case, events, NEEDS[stage], picture)
-        if case.has_slices or "slice_masks" in case.files:
-            return _slices(case, events, picture)
-        return _patches(case, events, picture)
+        facts = _look(case, inner, NEEDS[stage], picture)
     except Cancelled:
         raise
     except BATNetError as error:
+        facts = CaseFacts(case)
         facts.refuse(error)
-        return facts
+    for warning in inner.warnings:
+        facts.find(WARN, warning["code"], warning["text"], "Look at the scan; keep it if this is all right.")
+    return facts
+
+
+def _look(case: TrainingCase, events: Events, needs: Collection[str], picture: bool) -> CaseFacts:
+    if case.refusal is not None:
+        raise case.refusal
+    if case.has_scan:
+        return _scan(case, events, needs, picture)
+    if case.has_slices or "slice_masks" in case.files:
+        return _slices(case, events, picture)
+    return _patches(case, events, picture)
 
 
 def _scan(case: TrainingCase, events: Events, needs: Collection[str], picture: bool) -> CaseFacts:

@@ -15,11 +15,14 @@ _LOOK = 0.2
 
 
 class Inner(Events):
-    """Events of one step within many: silent but for warnings; asked to stop when ``outer`` is."""
+    """Events of one step within many: asked to stop when ``outer`` is; its stages are not shown.
 
-    def __init__(self, outer: Events) -> None:
+    ``tell``: whether warnings go on to ``outer``; they are kept here in any case.
+    """
+
+    def __init__(self, outer: Events, *, tell: bool = True) -> None:
         super().__init__()
-        self._outer = outer
+        self._outer, self._tell = outer, tell
 
     @property
     def cancelled(self) -> bool:
@@ -29,7 +32,8 @@ class Inner(Events):
         self._outer.check()
 
     def on_warning(self, code: str, text: str) -> None:
-        self._outer.warning(code, text)
+        if self._tell:
+            self._outer.warning(code, text)
 
 
 def in_order(

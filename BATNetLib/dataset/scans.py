@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import BATNetError, InputRefused
 from ..events import Events
+from ..lungs import check_lungs
 from ..volume import Volume, read_mask, read_volume
 from .cases import TrainingCase
 from .findings import BLOCK, NOTE, WARN, CaseFacts
@@ -92,6 +93,9 @@ def examine_scan(
             else:
                 facts.brown = amount
     _judge_masks(facts, scan, needs)
+    # Lungs are judged by their size.
+    if scan.lungs is not None and scan.spacing_known:
+        _judge_lungs(facts, scan, events)
     if not scan.spacing_known:
         facts.find(
             NOTE,
@@ -173,6 +177,16 @@ def _judge_masks(facts: CaseFacts, scan: Scan, needs: Collection[str]) -> None:
             )
     if scan.adipose is not None and scan.brown is not None and facts.brown:
         _judge_outside(facts, scan.adipose.array, scan.brown.array)
+
+
+def _judge_lungs(facts: CaseFacts, scan: Scan, events: Events) -> None:
+    """The lungs say where patches end, so a wrong mask spoils the labels of brown fat, and only these."""
+    assert scan.lungs is not None
+    try:
+        check_lungs(scan.lungs, scan.ct, events)
+    except InputRefused as error:
+        level = BLOCK if scan.brown is not None else WARN
+        facts.find(level, error.code, f"{error.found} {error.wanted}", error.remedy)
 
 
 def _judge_outside(facts: CaseFacts, adipose: np.ndarray, brown: np.ndarray) -> None:

@@ -217,3 +217,30 @@ def test_the_same_number_written_twice_is_refused(tmp_path):
     folder = write_png(tmp_path / "a") / "data_png"
     (folder / "03.png").write_bytes((folder / "3.png").read_bytes())
     assert findings(tmp_path)["slice-numbers"].level == "block"
+
+
+def test_what_the_reader_warns_of_is_a_finding_of_its_case(tmp_path):
+    turn = np.deg2rad(6)
+    affine = np.diag([-2.0, -2.0, -3.0, 1.0])
+    affine[:2, :2] = 2 * np.array([[-np.cos(turn), np.sin(turn)], [-np.sin(turn), -np.cos(turn)]])
+    (tmp_path / "a").mkdir()
+    for name, array in zip(("ct", "adipose", "brown"), patient(), strict=True):
+        nib.save(nib.Nifti1Image(array.T, affine), tmp_path / "a" / f"{name}.nii.gz")
+    events = Events()
+    report = check(open_dataset(tmp_path), events=events)
+    found = [f for f in report.findings if f.code.startswith("resampled")]
+    assert {f.text.split()[0] for f in found} == {"ct.nii.gz", "adipose.nii.gz", "brown.nii.gz"}
+    assert all(f.level == "warn" and f.cases == ("a",) for f in found) and events.warnings == []
+
+
+def test_a_lung_mask_that_lies_on_no_lungs_blocks_where_it_would_cut_patches(tmp_path):
+    ct, fat, _ = patient()
+    write_scan(tmp_path / "a")
+    write_volume(volume(((ct > 0) & (fat == 0)).astype(np.uint8)), tmp_path / "a" / "lungs.nii.gz")
+    assert {f.code for f in check(open_dataset(tmp_path)).findings if f.level == "block"} <= {
+        "lungs-hu",
+        "lungs-volume",
+    }
+    (tmp_path / "a" / "brown.nii.gz").unlink()
+    report = check(open_dataset(tmp_path))
+    assert not report.blocking and report.counts()["warn"] == 1
