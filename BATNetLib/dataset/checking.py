@@ -177,6 +177,17 @@ def _of_the_set(dataset: Dataset, facts: list[CaseFacts]) -> list[Finding]:
                 without,
             )
         )
+    uncut = tuple(case.case for case in scans if not case.has_patches)
+    if uncut and len(uncut) < len(scans):
+        found.append(
+            Finding(
+                WARN,
+                "patches-missing",
+                f"{len(uncut)} of {len(scans)} scans have no prepared patches, others have.",
+                "Make them: 'batnet dataset patches' keeps those that are fresh.",
+                uncut,
+            )
+        )
     no_lungs = tuple(case.case for case in scans if "lungs" not in case.files)
     if no_lungs and for_brown:
         found.append(

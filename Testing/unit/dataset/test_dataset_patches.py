@@ -85,6 +85,12 @@ def test_a_new_lung_mask_makes_patches_stale(prepared):
     assert "other parts of the case (lungs)" in stale(folder, case)
 
 
+def test_scans_whose_patches_are_not_there_yet_are_named(prepared, tmp_path):
+    write_scan(tmp_path / "data" / "b", seed=3)
+    report = check(with_patches(open_dataset(tmp_path / "data"), tmp_path / "out"))
+    assert {f.code: f.cases for f in report.findings}["patches-missing"] == ("b",)
+
+
 def test_patches_of_other_rules_are_stale(prepared, monkeypatch):
     monkeypatch.setitem(patchfiles.GEOMETRY, "version", 99)
     with pytest.raises(InputRefused, match="other rules"):
