@@ -55,9 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BATNetError as error:
         return _refuse(events, error)
     except BrokenPipeError:
-        # Nobody reads any more; closing stdout again at exit would print a second complaint.
+        # Whoever read the output has seen enough (``| head``): nobody is there to be told anything.
+        # Closing stdout again at exit would print a complaint.
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        return _refuse(events, Cancelled())
+        return Cancelled.exit_code
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             return _refuse(events, _too_long())
