@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import InputRefused
 
-#: Most voxels that are read unless the caller raises it: a CT of 512 x 512 x 2048.
-MAX_VOXELS = 2**29
+#: Most voxels that are read unless the caller raises it: a CT of 1024 x 1024 x 1024, 2 GB as int16.
+MAX_VOXELS = 2**30
 
 #: Stage 1 looks at five neighbouring slices and is undefined below four.
 MIN_SLICES = 4
