@@ -8,6 +8,7 @@ set(BATNet_SCRIPTS
   BATNetModule/checks_card.py
   BATNetModule/colours.py
   BATNetModule/estimate.py
+  BATNetModule/modelchoice.py
   BATNetModule/panel.py
   BATNetModule/parameters.py
   BATNetModule/patches_card.py

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import slicer
 import vtk
 from result_cases import analyse, phantom, volume_node
 from stage import scripted_engine as script
+from stage.event_loop import GuiWatch
 
 MODULE = Path(__file__).resolve().parents[2] / "BATNetExtension" / "BATNet" / "BATNet.py"
 
@@ -21,6 +23,27 @@ def build_views():
     for name in manager.sliceViewNames():
         manager.sliceWidget(name).sliceView().interactor().SetInteractorStyle(vtk.vtkInteractorStyleUser())
     manager.threeDWidget(0).threeDView().interactor()
+
+
+class BusyWatch(GuiWatch):
+    """Tells a window that was blocked from a computer that is busy with other tests.
+
+    ``busiest``: the most processor time the window's thread took between two turns, in seconds. Waiting shows
+    in ``longest`` alone, which also grows where other processes take the processor away.
+    """
+
+    def __enter__(self):
+        self.busiest, self._spent = 0.0, time.thread_time()
+        return super().__enter__()
+
+    def _tick(self):
+        spent = time.thread_time()
+        self.busiest, self._spent = max(self.busiest, spent - self._spent), spent
+        super()._tick()
+
+    def check(self):
+        assert self.busiest < 0.1, f"the window was busy for {1000 * self.busiest:.0f} ms"
+        assert self.longest < 0.3, f"the window was blocked for {1000 * self.longest:.0f} ms"
 
 
 def answers_doctor(models=("demo-adipose", "demo-brown"), then=()):

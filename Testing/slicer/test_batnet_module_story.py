@@ -9,6 +9,7 @@ import qt
 import slicer
 from batnet_cases import (
     MODULE,
+    BusyWatch,
     answers_doctor,
     build_views,
     ct_node,
@@ -49,7 +50,7 @@ def start(panel, process_events, seconds=60):
     assert process_events(lambda: not panel._todo, 5)
 
 
-def test_from_sample_to_saved_scene_and_back(open_panel, process_events, gui_watch, dialogs, tmp_path):
+def test_from_sample_to_saved_scene_and_back(open_panel, process_events, tmp_path):
     import time
 
     build_views()
@@ -71,7 +72,7 @@ def test_from_sample_to_saved_scene_and_back(open_panel, process_events, gui_wat
     ui.applyButton.click()
     assert ui.cancelButton.visible and not ui.applyButton.visible
     began = time.monotonic()
-    with gui_watch() as watch:
+    with BusyWatch() as watch:
 
         def over():
             shares.append(ui.progressBar.value)
@@ -83,7 +84,7 @@ def test_from_sample_to_saved_scene_and_back(open_panel, process_events, gui_wat
     assert ui.applyButton.visible and not ui.cancelButton.visible
     assert len(set(shares)) > 10 and shares == sorted(shares)
     assert seconds < 30, f"Apply to result took {seconds:.1f} s"
-    assert watch.longest < 0.1, f"the window was blocked for {1000 * watch.longest:.0f} ms"
+    watch.check()
     assert engines() == [] and run_leftovers() == []
 
     # The result: nodes on the CT's own voxels, words and numbers in the card.
@@ -268,6 +269,9 @@ def test_the_analysis_is_deleted_by_the_user(open_panel, process_events):
     slicer.mrmlScene.RemoveNode(analysis.segmentation)
     assert process_events(lambda: not panel.ui.maskBox.enabled, 5)
     assert "deleted" in panel.ui.statusLabel.text
+    slicer.mrmlScene.RemoveNode(analysis.ct)
+    panel.run_again()
+    assert panel.run is None and panel.ui.statusLabel.text == "Choose a CT."
     slicer.mrmlScene.RemoveNode(analysis.node)
     assert process_events(lambda: panel.result.analysis is None, 5)
     assert "No analysis yet" in panel.ui.resultLabel.text

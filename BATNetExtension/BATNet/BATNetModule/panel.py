@@ -18,6 +18,7 @@ from BATNetSlicer.texts import _
 from .batch_tab import BatchTab
 from .checks_card import ChecksCard
 from .colours import AMBER
+from .modelchoice import ModelChoice
 from .parameters import Parameters
 from .patches_card import PatchesCard
 from .report_card import ReportCard
@@ -68,7 +69,7 @@ class Panel(RunListener):
         ui.againButton.connect("clicked()", self.run_again)
         ui.phantomButton.connect("clicked()", self.load_phantom)
         ui.chestButton.connect("clicked()", self.load_chest)
-        ui.modelCombo.connect("activated(int)", self._model_chosen)
+        self.models = ModelChoice(ui.modelCombo, self.choose_model)
         font = ui.researchLabel.font
         font.setItalic(True)
         ui.researchLabel.setFont(font)
@@ -220,18 +221,7 @@ class Panel(RunListener):
 
     # --- models
     def _fill_models(self) -> None:
-        combo, wanted = self.ui.modelCombo, self.parameters.model
-        self._models = [("batnet", _("BATNet as published")), ("demo", _("Demonstration (phantoms)"))]
-        self._models += [(m["name"], m["title"] or m["name"]) for m in self.setup.own_models()]
-        if wanted not in [name for name, _title in self._models]:
-            self._models.append((wanted, wanted))
-        combo.clear()
-        for _name, title in self._models:
-            combo.addItem(title)
-        combo.setCurrentIndex([name for name, _title in self._models].index(wanted))
-
-    def _model_chosen(self, index: int) -> None:
-        self.parameters.model = self._models[index][0]
+        self.models.fill(self.parameters.model, self.setup.own_models())
 
     def _models_known(self) -> None:
         if self.parameters is not None:
@@ -239,8 +229,10 @@ class Panel(RunListener):
             self.update()
 
     def choose_model(self, name: str) -> None:
+        """Choose a model set, or a model of the brown stage."""
         self.parameters.model = name
         self._fill_models()
+        self.update()
 
     # --- asking for a run
     def request(self, **changes: Any) -> Request:
@@ -295,7 +287,11 @@ class Panel(RunListener):
         )
 
     def _start(self, request: Request) -> None:
+        why_not = request.why_not()
         if self.run is not None:
+            return
+        if why_not is not None:
+            self.run_card.idle(why_not)
             return
         self.run_card.started()
         run = Run(self.engine(), request, self)
