@@ -15,7 +15,7 @@ import slicer
 from batnet_cases import MODULE, answers_doctor, ct_node, hands_out, open_batnet, result_folder, run_leftovers
 from BATNetSlicer import samples
 from BATNetSlicer.scene import find_analyses, load_result
-from result_cases import phantom
+from result_cases import phantom, volume_node
 from stage import modules
 from stage import scripted_engine as script
 
@@ -135,6 +135,39 @@ slicer.util.exit = sys.exit
     assert done.stdout.splitlines()[0].startswith("assessed 0.")
     assert len(done.stdout.splitlines()) == 17
     assert (tmp_path / "chest.mrb").is_file()
+
+
+def test_masks_of_the_users_own_are_handed_over(open_panel, process_events):
+    """A lung segmentation and a label map of fat, chosen in the panel."""
+    panel = open_batnet(open_panel, answers_doctor(then=[script.result(hands_out(result_folder()))]))
+    ct = ct_node()
+    lungs = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Lungs")
+    lungs.SetReferenceImageGeometryParameterFromVolumeNode(ct)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        (slicer.util.arrayFromVolume(ct) < -700).astype(np.uint8),
+        lungs,
+        lungs.GetSegmentation().AddEmptySegment("lung", "lung"),
+        ct,
+    )
+    fat = volume_node(phantom().adipose, "label of fat")
+    panel.parameters.ct = ct
+    panel.ui.lungsSelector.setCurrentNode(lungs)
+    panel.ui.adiposeSelector.setCurrentNode(fat)
+    assert panel.parameters.lungs is lungs and panel.parameters.adipose is fat
+    assert panel.ui.ctSelector.nodeCount() == 1, "a label map is no CT"
+    seen = {}
+
+    def look(job):
+        words = job.arguments
+        for option in ("--lungs", "--adipose"):
+            seen[option] = Path(words[words.index(option) + 1]).stat().st_size
+        return 0.0
+
+    panel.runner.default.insert(0, look)
+    panel.ui.applyButton.click()
+    assert process_events(lambda: panel.run is None and not panel._todo, 20), panel.ui.statusLabel.text
+    assert panel.ui.statusLabel.text == "Done."
+    assert min(seen.values()) > 1000
 
 
 # --- samples

@@ -1,10 +1,11 @@
 """What the user chose, kept with the scene."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, Union
 
 from BATNetSlicer.texts import _
 from slicer import (
+    vtkMRMLLabelMapVolumeNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLScriptedModuleNode,
     vtkMRMLSegmentationNode,
@@ -22,6 +23,8 @@ class Method(enum.Enum):
         return {Method.NETWORK: _("Network"), Method.HU_RANGE: _("HU range")}[self]
 
 
+#: A mask in either of the forms that Slicer has for it.
+Mask = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 
@@ -33,8 +36,8 @@ class Parameters:
     """
 
     ct: vtkMRMLScalarVolumeNode
-    lungs: vtkMRMLSegmentationNode
-    adipose: vtkMRMLSegmentationNode
+    lungs: Mask
+    adipose: Mask
     pet: vtkMRMLScalarVolumeNode
     method: Method = Method.NETWORK
     huLow: Annotated[int, WithinRange(-400, 200)] = -190
