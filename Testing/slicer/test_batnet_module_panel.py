@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -98,6 +99,23 @@ def all_open(panel, on=True):
         section.collapsed = not on
 
 
+def former_batch(out):
+    """What a batch of four cases leaves in its journal."""
+    ends = [
+        ("anna", "done", 0.42, ""),
+        ("berta", "done", 0.03, ""),
+        ("carla", "not-assessable", None, "The scan starts within the lungs."),
+        ("dora", "refused", None, "The file is no image."),
+    ]
+    (out / "state").mkdir(parents=True)
+    records = [
+        {"case": name, "status": status, "time": 1.0, "prediction": probability, "why": why}
+        for name, status, probability, why in ends
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (out / "state" / "journal.jsonl").write_text(lines)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_no_text_is_cut(shown, scale):
     panel, frame = shown
@@ -157,8 +175,13 @@ def test_the_pictures_of_the_readme_are_those_of_the_panel(shown, tmp_path):
     for name, scale in (("panel.png", 1.0), ("panel-150.png", 1.5)):
         stretch(frame)
         screenshots.grab(frame, folder / name, scale)
+    former_batch(tmp_path / "results")
+    panel.ui.batchSourceEdit.text, panel.ui.batchOutEdit.text = "study", str(tmp_path / "results")
+    panel.ui.batchShowButton.click()
+    panel.ui.batchOutEdit.text = "results"
     panel.ui.tabs.currentIndex = 1
-    frame.resize(WIDTH, 520)
+    frame.resize(WIDTH, 700)
+    screenshots.settle(frame)
     screenshots.grab(frame, folder / "panel-batch.png")
     for name in ("panel.png", "panel-150.png", "panel-batch.png"):
         new, kept = qt.QImage(str(folder / name)), qt.QImage(str(SCREENSHOTS / name))
