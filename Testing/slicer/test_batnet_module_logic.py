@@ -13,7 +13,6 @@ import pytest
 import qt
 import slicer
 from batnet_cases import MODULE, answers_doctor, ct_node, hands_out, open_batnet, result_folder, run_leftovers
-from BATNetSlicer import samples
 from BATNetSlicer.scene import find_analyses, load_result
 from result_cases import phantom, volume_node
 from stage import modules
@@ -110,7 +109,10 @@ def test_reload_and_test_runs_the_logic_on_the_phantom(open_panel):
     panel = open_panel(MODULE)
     panel.python.panel.setup.close()
     slicer.modules.batnet.instance.runTest()
-    assert find_analyses()[0].ct.GetName() == "Phantom"
+    ct = find_analyses()[0].ct
+    assert ct.GetName() == "Phantom"
+    assert ct.GetStorageNode() is None, "its temporary file is gone"
+    assert run_leftovers() == []
 
 
 def test_the_example_of_the_readme_runs(tmp_path):
@@ -211,12 +213,6 @@ def test_a_phantom_that_cannot_be_made_is_told(open_panel, process_events):
     assert not panel.ui.phantomButton.enabled
     assert process_events(lambda: panel.ui.statusLabel.text == "The disk is full.", 5)
     assert panel.ui.phantomButton.enabled and run_leftovers() == []
-
-
-def test_the_phantom_of_sample_data_comes_without_the_panel(scene):
-    node = samples.phantom_now()
-    assert node.GetName() == "Phantom" and node.GetStorageNode() is None
-    assert run_leftovers() == []
 
 
 # --- report and export

@@ -73,9 +73,7 @@ def test_a_scan_is_loaded_shown_and_nothing_imports_torch_in_slicer(open_panel):
 def shown(open_panel, process_events):
     """The panel with a result of a phantom, all of it visible."""
     build_views()
-    runner = answers_doctor(
-        then=[script.result(hands_out(result_folder(method="network", adipose_model="demo")))]
-    )
+    runner = answers_doctor(then=[script.result(hands_out(result_folder()))])
     panel = open_batnet(open_panel, runner)
     panel.parameters.ct = ct_node("Phantom")
     panel.choose_model("demo")
