@@ -80,16 +80,18 @@ def test_the_attacks_work_on_the_ordinary_unpickler(tmp_path: Path) -> None:
         (tmp_path / f"{number}.pkl").write_bytes(attacks(tmp_path / f"{number}.canary")[name])
     code = (
         "import pickle, sys, time\nfrom pathlib import Path\nfolder = Path(sys.argv[1])\n"
-        "for path in folder.glob('*.pkl'):\n"
-        "    try: pickle.loads(path.read_bytes())\n"
-        "    except Exception: pass\n"
+        "for path in sorted(folder.glob('*.pkl')):\n"
+        "    try: print(path.name, pickle.loads(path.read_bytes()))\n"
+        "    except Exception as error: print(path.name, repr(error))\n"
         "deadline = time.time() + 20\n"
         "def missing(): return len(list(folder.glob('*.pkl'))) - len(list(folder.glob('*.canary')))\n"
         "while missing() and time.time() < deadline: time.sleep(0.02)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+    )
     silent = [name for number, name in enumerate(NAMES) if not (tmp_path / f"{number}.canary").exists()]
-    assert silent == []
+    assert silent == [], done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
