@@ -18,7 +18,7 @@ from .slabs import slab_indices, window_to_uint8
 THRESHOLD = 0.5
 #: Rows and columns must be multiples of this for the four poolings of the network.
 MULTIPLE = 16
-#: Slices per batch; memory of a full-width network at 512 x 512 is about 1 GB a slice.
+#: Slices per batch; a full-width network takes about 0.7 GB a slice of 512 x 512.
 DEFAULT_BATCH = {"cuda": 4, "mps": 2, "cpu": 1}
 
 
@@ -90,7 +90,7 @@ def segment_adipose(
             raise InputRefused(
                 "memory-too-small",
                 f"One slice of {rows} x {columns} does not fit into the memory of this computer.",
-                "Stage 1 needs about 2 GB free for a slice of 512 x 512 with the published network.",
+                "Stage 1 needs about 1 GB free for a slice of 512 x 512 with the published network.",
                 "Close other programs, use a computer with more memory, or say --method hu-threshold.",
             ) from error
         finally:
