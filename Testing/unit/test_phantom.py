@@ -238,10 +238,11 @@ def test_a_case_sample_holds_both_sides_and_their_labels():
     from BATNetLib.dataset.phantom.samples import as_sample
 
     p = phantom(3, brown="left")
-    sample = as_sample(extract_patches(p.ct.array, p.adipose.array, p.brown.array, p.lungs.array))
+    sample = as_sample(p, p.adipose.array)
     assert isinstance(sample, CaseSample)
     assert sample.ct.shape == sample.mask.shape == (2, 16, 32, 32, 32)
     assert np.abs(sample.ct).max() <= 0.5
+    assert not (sample.brown & ~sample.mask).any()
     assert sample.label == 1
     assert not (sample.labels[0] == 1).any()
     assert (sample.labels[1] == 1).any()

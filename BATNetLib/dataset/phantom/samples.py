@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...adipose.slabs import slab_indices, window_to_uint8
-from ...brown.patches import Patches, case_label, extract_patches
+from ...brown.patches import PATCH_SIZE, case_label, extract_patches
 from .make import Phantom, make_phantom
 
 #: How brown fat is spread over training cases; "none" about as often as any.
@@ -67,10 +67,12 @@ def marble(
 @dataclass(frozen=True)
 class CaseSample:
     """Patches of a case, small in memory. ``ct``: float16 [2, 16, 32, 32, 32], sides in the authors' order,
-    ``mask``: bool of the same shape, ``labels``: int8 [2, 16] of -1, 0, 1, ``label``: of the case."""
+    ``mask``, ``brown``: bool of the same shape, adipose tissue and brown fat, ``labels``: int8 [2, 16] of
+    -1, 0, 1, ``label``: of the case."""
 
     ct: np.ndarray
     mask: np.ndarray
+    brown: np.ndarray
     labels: np.ndarray
     label: int
 
@@ -80,13 +82,13 @@ def case_sample(seed: int, adipose: np.ndarray | None = None) -> CaseSample:
     phantom = case_phantom(seed)
     if adipose is None:
         adipose = imperfect_mask(phantom, np.random.default_rng([seed, 11]))
-    return as_sample(extract_patches(phantom.ct.array, adipose, phantom.brown.array, phantom.lungs.array))
+    return as_sample(phantom, adipose)
 
 
 def case_phantom(seed: int) -> Phantom:
-    """The phantom of training case ``seed``: mostly 3 mm voxels, each seventh with finer ones in plane."""
+    """The phantom of training case ``seed``: mostly 3 mm voxels, each twelfth with finer ones in plane."""
     rng = np.random.default_rng([seed, 12])
-    fine = rng.random() < 1 / 7
+    fine = rng.random() < 1 / 12
     return make_phantom(
         seed,
         brown=BROWN_CYCLE[seed % len(BROWN_CYCLE)],
@@ -112,9 +114,23 @@ def imperfect_mask(phantom: Phantom, rng: np.random.Generator) -> np.ndarray:
     return fat
 
 
-def as_sample(patches: Patches) -> CaseSample:
-    """Patches with labels as a ``CaseSample``."""
+def as_sample(phantom: Phantom, adipose: np.ndarray) -> CaseSample:
+    """The patches of ``phantom`` over the mask ``adipose`` (canonical axes), with their labels."""
+    patches = extract_patches(phantom.ct.array, adipose, phantom.brown.array, phantom.lungs.array)
     assert patches.left_labels is not None and patches.right_labels is not None
     sides = np.stack([patches.left, patches.right])
     labels = np.stack([patches.left_labels, patches.right_labels]).astype(np.int8)
-    return CaseSample(sides[:, :, 0].astype(np.float16), sides[:, :, 1] > 0, labels, case_label(labels))
+    brown = np.stack([_nearest(phantom.brown.array[box.slices]) for box in patches.boxes])
+    return CaseSample(
+        ct=sides[:, :, 0].astype(np.float16),
+        mask=sides[:, :, 1] > 0,
+        brown=brown.reshape(sides[:, :, 1].shape) > 0,
+        labels=labels,
+        label=case_label(labels),
+    )
+
+
+def _nearest(mask: np.ndarray) -> np.ndarray:
+    """A block of a mask in the size of a patch, as the patches are cut: corner-aligned, nearest."""
+    zoom = [PATCH_SIZE / n for n in mask.shape]
+    return ndimage.zoom(mask, zoom, order=0, mode="nearest", grid_mode=False)
