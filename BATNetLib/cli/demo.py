@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -66,8 +65,6 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, events: Events) -> int:
     """Make the phantom case and its analysis; the folder appears whole or not at all."""
-    # Small layers make threads wait for one another often; waiting busily takes a shared computer minutes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ..analysis import AnalysisOptions, analyze_files, case_inputs
     from ..dataset.phantom import make_phantom, write_phantom
     from ..device import require_torch
