@@ -7,6 +7,7 @@ machines must see under the same path; the journal is written by the process tha
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 from ..errors import Cancelled, UsageError
 from ..events import Events
+from ..workfiles import whole_file
 from .backends import failure, module_path
 from .engine import Engine, Reply, Task
 
@@ -82,8 +84,9 @@ class DaskWorkers:
         until = time.monotonic() + seconds
         while True:
             done = [future for future in self._futures if future.done()]
-            if done or time.monotonic() >= until:
-                return [self._reply(future) for future in done]
+            replies = [reply for reply in map(self._reply, done) if reply is not None]
+            if replies or time.monotonic() >= until:
+                return replies
             time.sleep(0.02)
 
     def close(self) -> None:
@@ -96,11 +99,19 @@ class DaskWorkers:
                 if part is not None:
                     part.close(timeout=_FAREWELL)
 
-    def _reply(self, future: Any) -> Reply:
+    def _reply(self, future: Any) -> Reply | None:
+        """What became of a case; None where it was lost without a fault of its own and goes on again."""
         task = self._futures.pop(future)
         error = future.exception()
         if error is None:
             return json.loads(future.result())
+        # A worker that dies takes with it answers not yet fetched and cases that only waited for it.
+        started, answer = _marks(self._work, json.dumps(task))
+        if answer.is_file():
+            return json.loads(answer.read_text(encoding="utf-8"))
+        if not started.is_file():
+            self.submit(task)
+            return None
         why = "The worker that ran the case was lost; most often it crashed or ran out of memory."
         return {**failure(task, "crashed", why), "log": f"{type(error).__name__}: {error}"}
 
@@ -112,8 +123,20 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def run_on_worker(task: str, work: str) -> str:
     """Run one task in this process; JSON in, JSON out."""
+    started, answer = _marks(Path(work), task)
     with _ONE_AT_A_TIME:
-        return json.dumps(_ENGINE.run(json.loads(task), _WantedEvents(Path(work))))
+        with contextlib.suppress(OSError):
+            started.touch()
+        reply = json.dumps(_ENGINE.run(json.loads(task), _WantedEvents(Path(work))))
+        with contextlib.suppress(OSError), whole_file(answer) as tmp:
+            tmp.write_text(reply, encoding="utf-8")
+        return reply
+
+
+def _marks(work: Path, task: str) -> tuple[Path, Path]:
+    """Files that a worker leaves when it begins with a task, and with its answer."""
+    name = hashlib.sha256(task.encode()).hexdigest()[:32]
+    return work / f"{name}.started", work / f"{name}.answer"
 
 
 class _WantedEvents(Events):

@@ -105,7 +105,7 @@ def test_choosing_a_patch_moves_every_view_to_the_planes_with_most_of_its_fat(ov
         assert overlays.patch_at(ras) == index and overlays.selected == index
         assert max(distance(name, ras) for name in VIEWS) < 0.01
         k = int(np.rint(np.linalg.solve(ijk_to_world(analysis.ct), [*ras, 1.0]))[2])
-        inside = slicer.util.arrayFromVolume(analysis.patch_map) == np.float32(patch_value(analysis, index))
+        inside = in_box(analysis, index)
         counts = (fat & inside).sum(axis=(1, 2))
         assert counts[k] == counts.max() > 0
 
@@ -116,8 +116,15 @@ def ijk_to_world(node):
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def patch_value(analysis, index):
-    return round(analysis.patches[index].probability * 2**14) / 2**14
+def in_box(analysis, index):
+    """The voxels of a patch's box, [k, j, i]; patches can share a probability, never a box."""
+    ras = np.array(analysis.patches[index].corners) * (-1, -1, 1)
+    ijk = np.linalg.solve(ijk_to_world(analysis.ct), np.c_[ras, np.ones(8)].T)[:3].T
+    low, high = ijk.min(0), ijk.max(0)
+    inside = np.zeros(slicer.util.arrayFromVolume(analysis.ct).shape, bool)
+    i, j, k = (slice(int(np.ceil(a)), int(np.floor(b)) + 1) for a, b in zip(low, high, strict=True))
+    inside[k, j, i] = True
+    return inside
 
 
 def test_views_stay_where_they_are_as_long_as_the_patch_is_in_sight(overlays):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import pickle
 import struct
@@ -39,7 +40,8 @@ def touch(canary: Path) -> str:
 def attacks(canary: Path) -> dict[str, bytes]:
     """Pickles that make the file ``canary`` when Python's own unpickler reads them."""
     command = f'{sys.executable} -c "{touch(canary)}"'
-    chain = Calls(getattr, Calls(__import__, "os"), "system")
+    # Not __import__: PySide puts a function of its own there that cannot be pickled by name.
+    chain = Calls(getattr, Calls(importlib.import_module, "os"), "system")
     deep: object = Calls(os.system, command)
     for _ in range(50):
         deep = {"state_dict": [deep]}
