@@ -45,7 +45,7 @@ def good():
         stage("segment", step, 5)
     stage("segment", 5, 5, finished=True)
     say("warning", code="gap", text="Two slices are missing.")
-    say("result", folder="/work/somewhere/result", probability=0.25)
+    say("result", folder="/somewhere/result", probability=0.25)
 
 
 def slow():
