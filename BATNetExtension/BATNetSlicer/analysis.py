@@ -32,7 +32,8 @@ class Patch:
 
     ``index``: 0..31 in the authors' order. ``pair``: 1..16. ``side``: "right" or "left" of the patient.
     ``level``, ``depth``, ``lateral``: where it lies, as in ``analysis.json``. ``partner``: index on the other
-    side. ``probability``: 0..1. ``adipose_ml``: fat in it. ``mean_hu``: of that fat, or None.
+    side. ``probability``: 0..1. ``adipose_ml``: fat in it, NaN where the
+    file of the scan did not say how large a voxel is. ``mean_hu``: of that fat, or None.
     ``corners``: 8 corners in LPS mm [8, 3], first axis slowest.
     """
 
@@ -313,4 +314,7 @@ def _patch(entry: dict[str, Any]) -> Patch:
         "mean_hu",
     )
     corners = tuple((float(x), float(y), float(z)) for x, y, z in entry["box"]["corners"])
-    return Patch(**{name: entry[name] for name in names}, corners=corners)
+    values = {name: entry[name] for name in names}
+    if values["adipose_ml"] is None:
+        values["adipose_ml"] = float("nan")
+    return Patch(**values, corners=corners)

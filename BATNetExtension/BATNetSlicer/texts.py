@@ -10,4 +10,9 @@ except ImportError:  # Slicer before 5.4, and plain Python
         return text
 
 
-__all__ = ["_"]
+def millilitres(value: float | None, unknown: str = "–") -> str:
+    """A volume with one decimal; ``unknown`` where it is None or NaN because the voxel size is not known."""
+    return unknown if value is None or value != value else f"{value:.1f}"
+
+
+__all__ = ["_", "millilitres"]

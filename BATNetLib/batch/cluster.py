@@ -44,7 +44,7 @@ class DaskWorkers:
                 "dask-missing",
                 "Dask is not installed.",
                 "It is needed for --dask.",
-                "Install it (pip install 'batnet[cluster]'), or use --workers.",
+                "Install it (pip install 'dask[distributed]'), or use --workers.",
             ) from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         self._work = work

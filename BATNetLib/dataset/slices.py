@@ -241,5 +241,5 @@ def _no_pillow() -> OutputRefused:
         "pillow-missing",
         "PNG files cannot be read or written: Pillow is not installed.",
         "Pillow is needed for slices and pictures.",
-        "Install it: pip install 'batnet[report]'.",
+        "Install it: pip install Pillow Jinja2.",
     )

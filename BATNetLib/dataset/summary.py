@@ -65,7 +65,7 @@ def write_summary(
             "jinja2-missing",
             "The page cannot be written: Jinja2 is not installed.",
             "Jinja2 is needed for pages, Pillow for their pictures.",
-            "Install them: pip install 'batnet[report]'. 'dataset check' needs neither.",
+            "Install them: pip install Pillow Jinja2. 'dataset check' needs neither.",
         ) from error
     report.dataset.require_apart(out)
     summary = summarise(report)

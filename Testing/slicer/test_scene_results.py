@@ -338,3 +338,20 @@ def test_a_large_result_loads_in_steps_that_do_not_freeze_the_window(scene):
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     assert shares == sorted(shares) and len(shares) > 5 and longest < 0.1
+
+
+def test_a_result_without_millilitres_is_shown_with_a_dash(scene, tmp_path):
+    """The authors' array files do not say how large a voxel is; the engine then gives no volumes."""
+    from BATNetSlicer.scene import load_result
+    from BATNetSlicer.texts import millilitres
+
+    folder = tmp_path / "result"
+    shutil.copytree(cases.case_folder() / "result", folder)
+    facts = json.loads((folder / "analysis.json").read_text("utf-8"))
+    for entry in [*facts["patches"]]:
+        entry["adipose_ml"] = None
+    (folder / "analysis.json").write_text(json.dumps(facts), encoding="utf-8")
+    analysis = load_result(folder, cases.load_ct())
+    assert {millilitres(pair.adipose_ml) for pair in analysis.pairs} == {"–"}
+    assert analysis.table.GetNumberOfRows() == 16
+    assert (millilitres(None), millilitres(2.04)) == ("–", "2.0")

@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from BATNetSlicer.overlays import Overlays
 from BATNetSlicer.scene import Analysis
-from BATNetSlicer.texts import _
+from BATNetSlicer.texts import _, millilitres
 
 from . import tables
 from .result_card import percent
@@ -121,7 +121,7 @@ class PatchesCard:
             for pair in pairs:
                 difference = signed(100 * pair.difference)
                 sides = [percent(pair.right.probability), percent(pair.left.probability)]
-                rows.append([pair.place, *sides, difference, f"{pair.adipose_ml:.1f}"])
+                rows.append([pair.place, *sides, difference, millilitres(pair.adipose_ml)])
             tables.fill(table, head, rows)
             for row, pair in enumerate(pairs):
                 _colour(table.item(row, RIGHT), pair.right.probability)

@@ -9,7 +9,7 @@ from typing import Any
 import qt
 import slicer
 from BATNetSlicer.scene import Analysis, edited_fraction
-from BATNetSlicer.texts import _
+from BATNetSlicer.texts import _, millilitres
 
 from . import tables
 from .colours import AMBER
@@ -201,6 +201,6 @@ def volume_rows(analysis: Analysis | None) -> list[tuple[str, list[str]]]:
     for name, part in parts:
         if part:
             hu = part.get("mean_hu")
-            volume = f"{part['volume_ml']:.1f}"
+            volume = millilitres(part["volume_ml"])
             rows.append((name, [volume, _hu(hu)]))
     return rows
