@@ -58,7 +58,7 @@ $(VENV)/.engine: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.engine
-	$(PIP) -e '.[torch,report,dicom,fetch,progress,cluster,evaluate,test]'
+	$(PIP) -e '.[torch,report,dicom,fetch,progress,cluster,evaluate,train,test]'
 	@touch $@
 
 clean:

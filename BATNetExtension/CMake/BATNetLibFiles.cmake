@@ -8,6 +8,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/adipose/segment.py
   BATNetLib/adipose/slabs.py
   BATNetLib/adipose/threshold.py
+  BATNetLib/agreement/__init__.py
   BATNetLib/analysis/__init__.py
   BATNetLib/analysis/cache.py
   BATNetLib/analysis/casefolder.py
@@ -26,6 +27,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/analysis/report.py
   BATNetLib/analysis/result.py
   BATNetLib/analysis/table.py
+  BATNetLib/annotation/__init__.py
   BATNetLib/batch/__init__.py
   BATNetLib/batch/backends.py
   BATNetLib/batch/caselist.py
@@ -168,6 +170,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/preflight/tissue.py
   BATNetLib/preflight/view.py
   BATNetLib/resources.py
+  BATNetLib/training/__init__.py
   BATNetLib/volume/__init__.py
   BATNetLib/volume/boxes.py
   BATNetLib/volume/checks.py

@@ -21,7 +21,7 @@ LAYERS = [
     {"analysis"},
     {"batch"},
     {"dataset"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "annotation", "agreement"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

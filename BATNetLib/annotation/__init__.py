@@ -1,0 +1,1 @@
+"""Refining brown-fat masks: work lists, versions, locks, proposals, the mirrored side."""

@@ -1,0 +1,1 @@
+"""Training both stages on the user's own data."""
