@@ -6,7 +6,6 @@ set(BATNet_SCRIPTS
   BATNetModule/batch_tab.py
   BATNetModule/batchcases.py
   BATNetModule/checks_card.py
-  BATNetModule/colours.py
   BATNetModule/estimate.py
   BATNetModule/modelchoice.py
   BATNetModule/panel.py
@@ -23,8 +22,6 @@ set(BATNet_SCRIPTS
   BATNetModule/segexport.py
   BATNetModule/selftest.py
   BATNetModule/setup_card.py
-  BATNetModule/steps.py
-  BATNetModule/tables.py
   BATNetModule/timings.py
   )
 

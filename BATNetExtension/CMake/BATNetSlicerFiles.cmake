@@ -5,6 +5,7 @@ set(BATNetSlicer_SCRIPTS
   BATNetSlicer/analysis.py
   BATNetSlicer/boxmodels.py
   BATNetSlicer/colournodes.py
+  BATNetSlicer/colours.py
   BATNetSlicer/edits.py
   BATNetSlicer/fatmap.py
   BATNetSlicer/geometry.py
@@ -15,6 +16,7 @@ set(BATNetSlicer_SCRIPTS
   BATNetSlicer/layers.py
   BATNetSlicer/legend.py
   BATNetSlicer/masks.py
+  BATNetSlicer/modelsettings.py
   BATNetSlicer/nrrdfile.py
   BATNetSlicer/overlays.py
   BATNetSlicer/packages.py
@@ -28,7 +30,10 @@ set(BATNetSlicer_SCRIPTS
   BATNetSlicer/scene.py
   BATNetSlicer/sceneobservers.py
   BATNetSlicer/slicejump.py
+  BATNetSlicer/steps.py
+  BATNetSlicer/tables.py
   BATNetSlicer/texts.py
+  BATNetSlicer/timewords.py
   )
 
 set(BATNetSlicer_RESOURCES

@@ -217,7 +217,8 @@ def test_every_text_of_the_code_can_be_translated(shown):
 
 
 def test_the_estimate_moves_on_and_never_back():
-    from BATNetModule.estimate import Estimate, time_left_words
+    from BATNetModule.estimate import Estimate
+    from BATNetSlicer.timewords import time_left_words
 
     now = [0.0]
     estimate = Estimate({"adipose": 100.0, "read": 1.0}, 2.0, clock=lambda: now[0])

@@ -10,12 +10,12 @@ from typing import Any
 import qt
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, RunningJob, State
 from BATNetSlicer.job_words import Failure
+from BATNetSlicer.steps import SLICE_SECONDS
 from BATNetSlicer.texts import _
+from BATNetSlicer.timewords import time_left_words
 
 from .batchcases import BatchCases
-from .estimate import time_left_words
 from .result_card import percent
-from .steps import SLICE_SECONDS
 
 CASE, OUTCOME, REASON = range(3)
 #: The journal is looked at this often while a batch runs.

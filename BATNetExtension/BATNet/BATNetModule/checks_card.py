@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+from BATNetSlicer.colours import LEVELS
 from BATNetSlicer.texts import _
-
-from .colours import LEVELS
 
 
 class ChecksCard:

@@ -44,17 +44,6 @@ def stage_title(name: str) -> str:
     return words.get(name, name)
 
 
-def time_left_words(seconds: float) -> str:
-    """ "about 20 s left", rounded so that it does not flicker."""
-    if seconds < 5:
-        return _("a few seconds left")
-    if seconds < 55:
-        return _("about {seconds} s left").format(seconds=5 * round(seconds / 5))
-    if seconds < 3600:
-        return _("about {minutes} min left").format(minutes=max(1, round(seconds / 60)))
-    return _("about {hours} h left").format(hours=round(seconds / 3600, 1))
-
-
 class Estimate:
     """Share done 0..1 and seconds left of one run.
 

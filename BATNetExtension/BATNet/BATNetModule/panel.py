@@ -9,15 +9,16 @@ import qt
 import slicer
 import vtk
 from BATNetSlicer import add_library_to_path
+from BATNetSlicer.colours import AMBER
 from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.job_words import Failure
+from BATNetSlicer.modelsettings import users_engine
 from BATNetSlicer.samples import PhantomJob, chest_ct
 from BATNetSlicer.scene import Analysis, find_analyses
 from BATNetSlicer.texts import _
 
 from .batch_tab import BatchTab
 from .checks_card import ChecksCard
-from .colours import AMBER
 from .modelchoice import ModelChoice
 from .parameters import Parameters
 from .patches_card import PatchesCard
@@ -27,7 +28,7 @@ from .result_card import ResultCard
 from .review import Review
 from .run import Run, RunListener
 from .run_card import RunCard
-from .setup_card import HOME_SETTING, SetupCard
+from .setup_card import SetupCard
 
 
 class Panel(RunListener):
@@ -79,10 +80,7 @@ class Panel(RunListener):
         """Who starts the engine; it knows the folder of models that the user chose."""
         if self.runner is not None:
             return self.runner
-        from BATNetSlicer.jobs import Engine
-
-        home = slicer.app.settings().value(HOME_SETTING, "") or ""
-        return Engine(environment={"BATNET_HOME": str(home)} if home else None)
+        return users_engine()
 
     def ask(self, question: str) -> bool:
         return bool(slicer.util.confirmYesNoDisplay(question, windowTitle="BATNet"))

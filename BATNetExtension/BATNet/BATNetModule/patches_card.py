@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+from BATNetSlicer import tables
 from BATNetSlicer.overlays import Overlays
 from BATNetSlicer.scene import Analysis
 from BATNetSlicer.texts import _, millilitres
 
-from . import tables
 from .result_card import percent
 
 PLACE, RIGHT, LEFT, DIFFERENCE, FAT = range(5)

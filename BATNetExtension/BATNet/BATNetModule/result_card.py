@@ -8,11 +8,10 @@ from typing import Any
 
 import qt
 import slicer
+from BATNetSlicer import tables
+from BATNetSlicer.colours import AMBER
 from BATNetSlicer.scene import Analysis, edited_fraction
 from BATNetSlicer.texts import _, millilitres
-
-from . import tables
-from .colours import AMBER
 
 #: After the last brush stroke, before the mask is compared.
 EDIT_PAUSE_MS = 700

@@ -9,11 +9,11 @@ import qt
 import slicer
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.scene import loading_result
+from BATNetSlicer.steps import Steps
 from BATNetSlicer.texts import _
 
 from .reports import keep_report
 from .run import failure_of
-from .steps import Steps
 
 
 class Review:

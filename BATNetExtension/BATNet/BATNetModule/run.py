@@ -16,13 +16,14 @@ from BATNetSlicer.inputs import JobInputs, writing_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, Result, RunningJob, State
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.scene import loading_result
+from BATNetSlicer.steps import Steps
 from BATNetSlicer.texts import _
+from BATNetSlicer.timewords import time_left_words
 
 from . import timings
-from .estimate import Estimate, stage_title, time_left_words
+from .estimate import Estimate, stage_title
 from .reports import keep_report
 from .request import Request
-from .steps import Steps
 
 #: How the engine ends where the scan is not assessable; the result says why.
 EXIT_REFUSED = "engine-exit-3"

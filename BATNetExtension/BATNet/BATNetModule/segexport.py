@@ -14,10 +14,10 @@ from BATNetSlicer.inputs import writing_inputs
 from BATNetSlicer.job_contract import JobListener, JobRunner, State
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.scene import Analysis, edited_fraction
+from BATNetSlicer.steps import Steps
 from BATNetSlicer.texts import _
 
 from .run import failure_of
-from .steps import Steps
 
 
 class NotFromDicom(Exception):

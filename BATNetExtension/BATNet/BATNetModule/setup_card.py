@@ -8,13 +8,11 @@ from typing import Any
 import qt
 import slicer
 from BATNetSlicer import packages
+from BATNetSlicer.colours import AMBER, GREEN
 from BATNetSlicer.job_contract import JobListener, JobRunner, Result, RunningJob, State
 from BATNetSlicer.job_words import Failure
+from BATNetSlicer.modelsettings import HOME_SETTING
 from BATNetSlicer.texts import _
-
-from .colours import AMBER, GREEN
-
-HOME_SETTING = "BATNet/modelsFolder"
 
 
 class SetupCard:
