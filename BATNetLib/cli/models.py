@@ -1,4 +1,4 @@
-"""``batnet models``: which networks are known and here; fetch, import, remove them. Needs no torch."""
+"""``batnet models``: the networks that are known; fetch, import, export, remove them. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ..events import Events, JsonLines
 
 if TYPE_CHECKING:
     from ..models.fetching import FetchPlan
+    from ..models.registry import ModelEntry
     from ..models.store import Listed, StoredModel
 
 
 def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser = subparsers.add_parser(
         "models",
-        help="list, fetch, import and remove networks",
-        description="List, fetch, import and remove networks. Needs no torch.",
+        help="list, fetch, import, export and remove networks",
+        description="List, fetch, import, export and remove networks. Needs no torch.",
         epilog="Example: batnet models fetch batnet",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -73,6 +74,26 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     importing.add_argument("--password", help="password of an archive (known for the published one)")
     importing.add_argument("--replace", action="store_true", help="take these weights for a name in use")
     importing.set_defaults(run=run_import)
+
+    exporting = actions.add_parser(
+        "export",
+        parents=parents,
+        help="write a model as a file for the authors' code or for another computer",
+        description="Write a model as a file. 'authors' is a state dict with the published keys that torch "
+        "loads with weights_only=True; only models of the published width, 64, fit the published code. "
+        "'safetensors' is for another computer with BATNet. The description is written beside it.",
+        epilog="Example: batnet models export my-clinic-brown --format authors --out ce_batcls_model.pth",
+    )
+    exporting.add_argument("model", metavar="MODEL", help="a model of the list, or a .safetensors file")
+    exporting.add_argument(
+        "--format",
+        dest="form",
+        choices=["authors", "safetensors"],
+        help="kind of file (from its ending if not given)",
+    )
+    exporting.add_argument("--out", metavar="FILE", type=Path, required=True, help=".pth or .safetensors")
+    exporting.add_argument("--replace", action="store_true", help="write over a file of that name")
+    exporting.set_defaults(run=run_export)
 
     removing = actions.add_parser(
         "remove",
@@ -153,6 +174,30 @@ def run_import(args: argparse.Namespace, events: Events) -> int:
     return EXIT_DONE
 
 
+def run_export(args: argparse.Namespace, events: Events) -> int:
+    from ..models.exporting import export_model
+
+    done = export_model(
+        args.model, args.out.expanduser(), args.form, replace_existing=args.replace, events=events
+    )
+    facts = {
+        **_facts(done.entry),
+        "file": done.path.name,
+        "bytes": done.path.stat().st_size,
+        "format": done.form,
+        "file_sha256": done.sha256,
+        "fits_authors_code": done.fits_authors,
+    }
+    said = [
+        f"Wrote {done.path.name}: {done.entry.name} ({done.entry.architecture}, width {done.entry.width})",
+        f"  SHA-256 of the file {done.sha256}",
+        f"  SHA-256 of the model {done.entry.sha256}",
+        f"  Licence: {done.entry.licence}. Description: {done.path.name}.json",
+    ]
+    _answer(args, events, {"exported": facts}, "\n".join(said))
+    return EXIT_DONE
+
+
 def run_remove(args: argparse.Namespace, events: Events) -> int:
     from ..models.store import remove
 
@@ -206,10 +251,8 @@ def _answer(args: argparse.Namespace, events: Events, facts: dict[str, Any], tex
 
 
 def _listed(line: Listed) -> dict[str, Any]:
-    facts = line.entry.as_dict()
-    facts["source"].pop("password", None)
     return {
-        **facts,
+        **_facts(line.entry),
         "installed": line.path is not None,
         "comes_with_program": line.shipped,
         "file": line.path.name if line.path else None,
@@ -257,9 +300,14 @@ def _plan_in_words(plan: FetchPlan) -> str:
 
 
 def _stored(model: StoredModel) -> dict[str, Any]:
-    facts = model.entry.as_dict()
+    return {**_facts(model.entry), "file": model.path.name, "bytes": model.path.stat().st_size}
+
+
+def _facts(entry: ModelEntry) -> dict[str, Any]:
+    """What is known of a model, without passwords."""
+    facts = entry.as_dict()
     facts["source"].pop("password", None)
-    return {**facts, "file": model.path.name, "bytes": model.path.stat().st_size}
+    return facts
 
 
 def _stored_in_words(stored: list[StoredModel]) -> str:

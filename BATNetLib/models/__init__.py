@@ -22,6 +22,7 @@ _WHERE = {
     "models_folder": "store",
     "resolve": "store",
     "describe_model": "importing",
+    "export_model": "exporting",
     "import_file": "importing",
     "read_weights": "reading",
     "state_shapes": "architectures",

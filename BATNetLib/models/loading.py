@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..device import require_torch
 from ..errors import InputRefused, NoModel, UsageError
 from ..events import Events
-from .architectures import PUBLISHED_WIDTH, STAGES, architecture_of_stage
+from .architectures import PUBLISHED_WIDTH, STAGES, Architecture, architecture_of_stage
 from .registry import ModelEntry, Source, is_name, parse_description
 from .store import StoredModel, description_path, resolve, wrong_stage
 
@@ -100,6 +100,23 @@ def load_model(name_or_path: str | Path, stage: str, events: Events | None = Non
 
 
 def _load(model: StoredModel, stage: str, events: Events) -> LoadedModel:
+    arrays, architecture, width, digest = read_stored(model, stage)
+    events.check()
+    if model.entry.sha256 is None:
+        events.warning(
+            "model-undescribed",
+            f"Nothing is known of the model {model.entry.name}: where it comes from, what it was trained on.",
+        )
+    network = _filled(architecture.name, width, arrays)
+    entry = replace(model.entry, architecture=architecture.name, width=width, sha256=digest)
+    return LoadedModel(network, entry, digest)
+
+
+def read_stored(model: StoredModel, stage: str) -> tuple[dict[str, Any], Architecture, int, str]:
+    """Tensors of a model's file as arrays, checked, with architecture, width and SHA-256; needs no torch.
+
+    Raises ``NoModel`` as ``load_model``.
+    """
     from .weights import judge, read_limited, read_safetensors, sha256_of
 
     name = model.entry.name
@@ -129,15 +146,7 @@ def _load(model: StoredModel, stage: str, events: Events) -> LoadedModel:
             "Every tensor of the network is wanted, in its shape, with finite numbers.",
             _get_it_again(model),
         )
-    events.check()
-    if model.entry.sha256 is None:
-        events.warning(
-            "model-undescribed",
-            f"Nothing is known of the model {name}: where it comes from, what it was trained on.",
-        )
-    network = _filled(architecture.name, width, arrays)
-    entry = replace(model.entry, architecture=architecture.name, width=width, sha256=digest)
-    return LoadedModel(network, entry, digest)
+    return arrays, architecture, width, digest
 
 
 def _filled(architecture: str, width: int, arrays: dict[str, Any]) -> torch.nn.Module:

@@ -178,7 +178,7 @@ def test_the_exit_code_says_how_it_ended(words: list[str], code: int, monkeypatc
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("action", ["list", "fetch", "import", "remove", "where"])
+@pytest.mark.parametrize("action", ["list", "fetch", "import", "export", "remove", "where"])
 def test_every_action_has_a_help_with_an_example(action: str, capsys) -> None:
     with pytest.raises(SystemExit) as left:
         parser().parse_args(["models", action, "--help"])
