@@ -8,17 +8,16 @@ last sign of life (the holder touches the file), and broken only on the user's w
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..workfiles import output_errors
+from ..locking import LockFile, is_gone, myself, read_holder
+
+__all__ = ["Lock", "in_use", "is_gone", "lock_for", "myself", "read_holder", "take_run_lock"]
 
 _PREFIX = ".batnet-lock"
 #: Seconds between two signs of life.
@@ -31,6 +30,7 @@ class Lock:
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
         self.what = what
+        self._file = LockFile(path)
         self._held = False
         self._touched = 0.0
 
@@ -43,7 +43,7 @@ class Lock:
         while not self._try():
             holder = read_holder(self.path)
             if break_it or (holder is not None and is_gone(holder)):
-                self._remove_stale(holder, break_it)
+                self._file.remove_stale(holder, break_it=break_it)
             elif time.monotonic() >= until:
                 raise in_use(self.what, holder, self.path)
             else:
@@ -63,44 +63,7 @@ class Lock:
             self.path.unlink(missing_ok=True)
 
     def _try(self) -> bool:
-        text = json.dumps(myself())
-        with output_errors(self.path.parent.name):
-            # Written first and named then: killed in between, it would be a lock that says nothing.
-            draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
-            try:
-                draft.write_text(text, encoding="utf-8")
-                return self._name(draft, text)
-            finally:
-                draft.unlink(missing_ok=True)
-
-    def _name(self, draft: Path, text: str) -> bool:
-        try:
-            os.link(draft, self.path)
-        except FileExistsError:
-            return False
-        except OSError:
-            return self._try_without_links(text)
-        return True
-
-    def _try_without_links(self, text: str) -> bool:
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return False
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        return True
-
-    def _remove_stale(self, seen: dict[str, Any] | None, break_it: bool) -> None:
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.stale")
-        try:
-            self.path.replace(aside)
-            if not break_it and read_holder(aside) != seen:
-                # Between our look and our grasp another run took the stale lock over: it is theirs.
-                os.link(aside, self.path)
-        except OSError:
-            pass
-        aside.unlink(missing_ok=True)
+        return self._file.create(myself())
 
 
 def lock_for(out: Path, shard: tuple[int, int] | None) -> Lock:
@@ -139,37 +102,6 @@ def _beside(name: str, shard: tuple[int, int] | None) -> bool:
     return number.isdigit() and count == str(shard[1])
 
 
-def myself() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()),
-        "since": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def read_holder(path: Path) -> dict[str, Any] | None:
-    """Who holds a lock; an empty dictionary where the file says nothing yet, None where there is none."""
-    try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
-    return holder if isinstance(holder, dict) else {}
-
-
-def is_gone(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this host that does not run any more."""
-    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
-        return False
-    if not _runs(holder["pid"]):
-        return True
-    # Process ids are used again: the same id with another start is another process.
-    start = _process_start(holder["pid"])
-    return start is not None and holder.get("process_start") not in (None, start)
-
-
 def in_use(what: str, holder: dict[str, Any] | None, path: Path) -> UsageError:
     holder = holder or {}
     host = holder.get("host", "unknown")
@@ -188,50 +120,3 @@ def in_use(what: str, holder: dict[str, Any] | None, path: Path) -> UsageError:
         + ("" if here else "Whether it still runs cannot be seen from here. ")
         + "If you are sure that it has ended, say --break-lock.",
     )
-
-
-def _runs(pid: int) -> bool:
-    if sys.platform == "win32":
-        return _runs_on_windows(pid)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    # A process that has ended and that nobody has collected yet does nothing any more.
-    stat = _stat(pid)
-    return stat is None or stat[0] != "Z"
-
-
-def _runs_on_windows(pid: int) -> bool:
-    # os.kill would end the process there.
-    import ctypes
-
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
-    query_limited, still_active = 0x1000, 259
-    handle = kernel.OpenProcess(query_limited, False, pid)
-    if not handle:
-        return False
-    code = ctypes.c_ulong()
-    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-    kernel.CloseHandle(handle)
-    return code.value == still_active
-
-
-def _process_start(pid: int) -> str | None:
-    """A mark that differs between two processes with the same id; None where the system offers none."""
-    stat = _stat(pid)
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    return None if stat is None else f"{boot[:8]}-{stat[19]}"
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Fields of Linux' /proc/PID/stat from the state on; None on other systems."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
