@@ -1,10 +1,13 @@
-"""``slicer.app.layoutManager()``: three slice views and one 3D view over the real logics of MRML.
+"""``slicer.app.layoutManager()``: three slice views and one 3D view over the real logics of MRML; a layout of
+one's own (``AddLayoutDescription``) may name further slice views, which are then made.
 
 The nodes and logics always exist; a view draws only when asked (``views.py``), so that machines without an
 off-screen OpenGL still run everything else.
 """
 
 from __future__ import annotations
+
+from xml.etree import ElementTree
 
 import slicer
 
@@ -78,17 +81,9 @@ class LayoutManager:
         application = slicer.app.applicationLogic()
         self._slices: dict[str, SliceWidget] = {}
         for name, orientation in SLICES.items():
-            logic = slicer.vtkMRMLSliceLogic()
-            logic.SetMRMLApplicationLogic(application)
-            logic.SetMRMLScene(scene)
-            logic.AddSliceNode(name)
-            node = logic.GetSliceNode()
-            node.SetLayoutLabel(name[0])
-            node.SetLayoutColor(*COLORS[name])
-            node.SetOrientation(orientation)
-            application.GetSliceLogics().AddItem(logic)
-            logic.ResizeSliceNode(*SIZE)
-            self._slices[name] = SliceWidget(name, logic)
+            self._add_slice(name, orientation, COLORS[name])
+        self._layout_node = slicer.vtkMRMLLayoutNode()
+        self._layout_node.SetSingletonTag("vtkMRMLLayout")
         self._view_logic = slicer.vtkMRMLViewLogic()
         self._view_logic.SetMRMLApplicationLogic(application)
         self._view_logic.SetMRMLScene(scene)
@@ -97,6 +92,27 @@ class LayoutManager:
         self._three_d = ThreeDWidget(node)
         self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         self.chosen_layouts: list[int] = []
+
+    def _add_slice(self, name, orientation, color) -> None:
+        application = slicer.app.applicationLogic()
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(application)
+        logic.SetMRMLScene(slicer.mrmlScene)
+        logic.AddSliceNode(name)
+        node = logic.GetSliceNode()
+        node.SetLayoutLabel(name[0])
+        node.SetLayoutColor(*color)
+        node.SetOrientation(orientation)
+        application.GetSliceLogics().AddItem(logic)
+        logic.ResizeSliceNode(*SIZE)
+        self._slices[name] = SliceWidget(name, logic)
+
+    def layoutLogic(self):
+        return self
+
+    def GetLayoutNode(self):
+        """The layout node, as ``vtkMRMLLayoutLogic`` of Slicer gives it."""
+        return self._layout_node
 
     threeDViewCount = 1
     tableViewCount = plotViewCount = 0
@@ -116,6 +132,14 @@ class LayoutManager:
     def setLayout(self, layout) -> None:
         self.layout = layout
         self.chosen_layouts.append(layout)
+        if self._layout_node.IsLayoutDescription(layout):
+            text = self._layout_node.GetLayoutDescription(layout)
+            for view in ElementTree.fromstring(text).iter("view"):
+                name = view.get("singletontag")
+                if view.get("class") == "vtkMRMLSliceNode" and name not in self._slices:
+                    facts = {p.get("name"): p.text for p in view.iter("property")}
+                    color = tuple(int(facts["viewcolor"][i : i + 2], 16) / 255 for i in (1, 3, 5))
+                    self._add_slice(name, facts.get("orientation", "Axial"), color)
 
     def resetSliceViews(self) -> None:
         for widget in self._slices.values():
@@ -135,6 +159,12 @@ class LayoutManager:
 
     def restore(self) -> None:
         """As after the start of Slicer: standard orientations, no volumes, no overlay; for the next test."""
+        for name in [name for name in self._slices if name not in SLICES]:
+            logic = self._slices.pop(name).sliceLogic()
+            slicer.app.applicationLogic().GetSliceLogics().RemoveItem(logic)
+            for node in (logic.GetSliceNode(), logic.GetSliceCompositeNode()):
+                slicer.mrmlScene.RemoveNode(node)
+        self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         for name, widget in self._slices.items():
             node, composite = widget.mrmlSliceNode(), widget.mrmlSliceCompositeNode()
             for layer in ("Background", "Foreground", "Label"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import qt
 import slicer
+import vtk
 from PySide6.QtCore import Property, Signal
+from vtk.util.numpy_support import vtk_to_numpy
 
 from . import mrml_widgets
 
@@ -13,7 +16,8 @@ EFFECTS += ("Margin", "Hollow", "Smoothing", "Scissors", "Islands", "Logical ope
 
 
 class SegmentEditorEffect:
-    """An effect in use: its name and its parameters on the editor node."""
+    """An effect in use: its name and its parameters on the editor node. Paint and Erase really edit
+    (``stroke``), through Slicer's own editing logic; the others do nothing."""
 
     def __init__(self, name, editor) -> None:
         self.name = name
@@ -30,9 +34,11 @@ class SegmentEditorEffect:
 
 
 class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
-    """The segment editor: nodes, chosen segment and chosen effect are real, the effects do nothing.
+    """The segment editor over ``vtkSlicerSegmentEditorLogic``, which does the editing in Slicer too: what may
+    be edited (mask segment, intensity range), what is overwritten, and undo are Slicer's own.
 
-    A test that needs an edit changes the segmentation itself, for example with
+    ``stroke(points, radius)`` is what a test does instead of moving a mouse with Paint or Erase active. A
+    test that needs another edit changes the segmentation itself, for example with
     ``slicer.util.updateSegmentBinaryLabelmapFromArray``.
     """
 
@@ -50,12 +56,21 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
         self._node = None
         self._effect = None
         self._visible = {}
+        self._logic = slicer.vtkSlicerSegmentEditorLogic()
+        self._logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+        self._logic.SetMaximumNumberOfUndoStates(10)
+        self._read_only = False
         self.shortcuts_installed = False
         self.views_observed = True
         self.setMinimumHeight(120)
 
+    def _scene_changed(self) -> None:
+        self._logic.SetMRMLScene(self._scene)
+        super()._scene_changed()
+
     def setMRMLSegmentEditorNode(self, node) -> None:
         self._node = node
+        self._logic.SetSegmentEditorNode(node)
 
     def mrmlSegmentEditorNode(self):
         return self._node
@@ -67,6 +82,8 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
     def setSegmentationNode(self, node) -> None:
         self._needs_node()
         self._node.SetAndObserveSegmentationNode(node)
+        if node is not None:
+            self._logic.TrivialSetSourceRepresentationToBinaryLabelmap()
         self.segmentationNodeChanged.emit(node)
         names = node.GetSegmentation().GetSegmentIDs() if node is not None else ()
         self.setCurrentSegmentID(names[0] if names else "")
@@ -102,6 +119,8 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
             raise ValueError(f"the segment editor has no effect named {name}")
         if name:
             self._needs_node()
+            if self._read_only:
+                return
         self._effect = SegmentEditorEffect(name, self) if name else None
         if self._node is not None:
             self._node.SetActiveEffectName(name or "")
@@ -115,6 +134,49 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
     def effectByName(self, name):
         return SegmentEditorEffect(name, self) if name in EFFECTS else None
 
+    # --- editing
+    def saveStateForUndo(self) -> None:
+        self._logic.SaveStateForUndo()
+
+    def undo(self) -> None:
+        self._logic.Undo()
+
+    def redo(self) -> None:
+        self._logic.Redo()
+
+    def stroke(self, points, radius) -> None:
+        """One stroke of the active effect, Paint or Erase: balls of ``radius`` mm around ``points`` [n, 3] in
+        RAS mm of the segmentation."""
+        modes = {"Paint": self._logic.ModificationModeAdd, "Erase": self._logic.ModificationModeRemove}
+        if self._effect is None or self._effect.name not in modes:
+            raise RuntimeError("choose Paint or Erase first (setActiveEffectByName)")
+        self._logic.SetVerbose(True)
+        self._logic.ResetModifierLabelmapToDefault()
+        image = self._logic.GetModifierLabelmap()
+        marked = voxels_of(image)
+        matrix = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(matrix)
+        affine = slicer.util.arrayFromVTKMatrix(matrix)
+        low = np.array(image.GetExtent()[::2])
+        reach = np.ceil(radius / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
+        for point in np.atleast_2d(np.asarray(points, float)):
+            centre = np.linalg.solve(affine, [*point, 1.0])[:3]
+            first = np.maximum(np.rint(centre).astype(int) - reach, low)
+            last = np.minimum(np.rint(centre).astype(int) + reach + 1, low + marked.shape[::-1])
+            if (first >= last).any():
+                continue
+            ijk = np.stack(np.meshgrid(*map(np.arange, first, last), indexing="ij"), -1)
+            near = np.linalg.norm((ijk - centre) @ affine[:3, :3].T, axis=-1) <= radius
+            box = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, low, strict=True))[::-1]
+            marked[box] |= near.T
+        image.GetPointData().GetScalars().Modified()
+        self.saveStateForUndo()
+        name = self._effect.name
+        self._logic.ModifySegmentByLabelmap(
+            self.segmentationNode(), self.currentSegmentID(), image, modes[name], True, False
+        )
+
+    # --- keys and views
     def installKeyboardShortcuts(self, *_) -> None:
         self.shortcuts_installed = True
 
@@ -133,19 +195,41 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
     def setEffectNameOrder(self, names) -> None:
         self._order = list(names)
 
+    def effectNameOrder(self):
+        return self._order
+
+    def setReadOnly(self, on) -> None:
+        self._read_only = bool(on)
+        if on:
+            self.setActiveEffectByName("")
+
     def _shown(name):
         def write(self, value):
             self._visible[name] = value
 
         return Property(bool, lambda self: self._visible.get(name, True), write), write
 
-    unorderedEffectsVisible, _ = _shown("unordered")
+    unorderedEffectsVisible, setUnorderedEffectsVisible = _shown("unordered")
     segmentationNodeSelectorVisible, setSegmentationNodeSelectorVisible = _shown("segmentation")
     sourceVolumeNodeSelectorVisible, setSourceVolumeNodeSelectorVisible = _shown("source")
     switchToSegmentationsButtonVisible, setSwitchToSegmentationsButtonVisible = _shown("switch")
     addRemoveSegmentButtonsVisible, setAddRemoveSegmentButtonsVisible = _shown("add")
     show3DButtonVisible, setShow3DButtonVisible = _shown("show3d")
-    maximumNumberOfUndoStates = Property(int, lambda self: 10, lambda self, value: None)
+    maskingSectionVisible, setMaskingSectionVisible = _shown("masking")
+    specifyGeometryButtonVisible, setSpecifyGeometryButtonVisible = _shown("geometry")
+    autoShowSourceVolumeNode, setAutoShowSourceVolumeNode = _shown("autoshow")
+    readOnly = Property(bool, lambda self: self._read_only, setReadOnly)
+    maximumNumberOfUndoStates = Property(
+        int,
+        lambda self: self._logic.GetMaximumNumberOfUndoStates(),
+        lambda self, value: self._logic.SetMaximumNumberOfUndoStates(value),
+    )
+
+
+def voxels_of(image) -> np.ndarray:
+    """[k, j, i] view of the voxels of an image."""
+    i, j, k = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
 
 
 class qMRMLSegmentsTableView(mrml_widgets.qMRMLWidget):
