@@ -27,7 +27,8 @@ lint: $(VENV)/.test
 
 # One thread a process: two processes share two cores, and more threads only fight over them.
 unit: $(VENV)/.test
-	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
+	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 -m "not alone"
+	ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/python -m pytest -m alone -s -q
 
 # Trains the demonstration models again (about half an hour on 2 cores) and measures them.
 models: $(VENV)/.engine

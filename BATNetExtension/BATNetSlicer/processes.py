@@ -47,6 +47,8 @@ def engine_environment(extra: dict[str, str]) -> Any:
     environment.insert("PYTHONPATH", os.pathsep.join([str(library_root()), *([before] if before else [])]))
     environment.insert("PYTHONUNBUFFERED", "1")
     environment.insert("PYTHONIOENCODING", "utf-8")
+    # The window goes first: see BATNetLib.cli.priority.
+    environment.insert("BATNET_BACKGROUND", "1")
     for name, value in extra.items():
         environment.insert(name, value)
     return environment

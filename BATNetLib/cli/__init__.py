@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from .. import RESEARCH_USE_ONLY, __version__
 from ..errors import EXIT_DEFECT, BATNetError, Cancelled, UsageError
 from ..events import Events, JsonLines, ProgressBar
+from .priority import give_way
 from .stopping import stop_when_asked
 
 #: Commands in the order of the help; each is a module of this package with ``add_parser``.
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before torch is imported: on a computer shared with others (a cluster node, Slicer beside it), threads
     # that wait busily for one another took stage 1 eight times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    give_way()
     events: Events = JsonLines() if args.events == "json" else ProgressBar()
     try:
         with stop_when_asked(events, watch_input=args.events == "json"):

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import slicer
-import vtk
 from result_cases import analyse, phantom, volume_node
 from stage import scripted_engine as script
 from stage.event_loop import GuiWatch
@@ -21,7 +20,7 @@ def build_views():
     """Slicer has its views before any module runs; the stage builds them when first asked."""
     manager = slicer.app.layoutManager()
     for name in manager.sliceViewNames():
-        manager.sliceWidget(name).sliceView().interactor().SetInteractorStyle(vtk.vtkInteractorStyleUser())
+        manager.sliceWidget(name).sliceView().interactor()
     manager.threeDWidget(0).threeDView().interactor()
 
 

@@ -44,7 +44,11 @@ class _Skipped(pytest.Module):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked ``draws`` are skipped where nothing can be drawn off screen."""
+    """Tests marked ``draws`` are skipped where nothing can be drawn off screen, tests marked ``alone`` in one
+    of several processes: what they measure would be the other tests."""
+    for item in items if "PYTEST_XDIST_WORKER" in os.environ else ():
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.skip(reason="runs by itself: pytest -m alone (make test does)"))
     drawing = [item for item in items if item.get_closest_marker("draws")]
     if drawing:
         from stage import views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -185,6 +186,27 @@ def test_a_disk_that_fills_while_the_engine_writes_is_told(panel, process_events
     panel.ui.applyButton.click()
     assert process_events(lambda: ready(panel), 5)
     assert panel.ui.statusLabel.text == "The disk is full. Room for the result. Free some space."
+
+
+#: A child that may write no file beyond so many bytes: the system itself refuses, as a full disk does.
+NARROW = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+sys.argv[0] = "batnet"
+runpy.run_module("BATNetLib", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit for the size of files")
+def test_the_real_engine_on_a_disk_that_fills_is_told_in_words(panel, process_events):
+    panel.runner = Engine(sys.executable, ("-c", NARROW))
+    panel.parameters.method = type(panel.parameters.method).HU_RANGE
+    panel.ui.applyButton.click()
+    assert process_events(lambda: ready(panel), 60)
+    assert "disk filled up" in panel.ui.statusLabel.text
+    assert "Make room" in panel.ui.statusLabel.text
+    assert find_analyses() == [] and engines() == []
 
 
 def test_closing_the_scene_ends_the_run(panel, process_events):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -162,10 +163,41 @@ def test_no_text_is_cut_before_a_run_while_one_runs_and_when_the_scan_is_not_ass
     panel.run = None
 
 
+def test_no_text_is_cut_on_a_display_that_is_set_to_150_percent():
+    """In a process of its own: Qt takes the scale of the display only when it starts."""
+    program = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}, *{[str(MODULE.parents[2]), str(MODULE.parents[1])]!r}]
+import stage
+stage.raise_curtain()
+import slicer
+from stage import cut_text
+import batnet_cases, test_batnet_module_panel as cases
+from stage import modules
+panel = batnet_cases.open_batnet(modules.open_panel)
+frame = slicer.modules.batnet.panel.widget
+assert frame.grab().devicePixelRatio() == 1.5
+cases.all_open(panel)
+for tab in (0, 1):
+    panel.ui.tabs.currentIndex = tab
+    cases.stretch(frame)
+    cut = cut_text.cut_texts(frame)
+    assert cut == [], [str(text) for text in cut]
+modules.unload("BATNet")
+print("nothing is cut")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "QT_SCALE_FACTOR": "1.5", "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "nothing is cut" in done.stdout, done.stderr[-3000:]
+
+
 def test_the_pictures_of_the_readme_are_those_of_the_panel(shown, tmp_path):
     """Set BATNET_SCREENSHOTS=1 to write them anew. Fonts differ between machines, so sizes are compared."""
-    import os
-
     panel, frame = shown
     folder = SCREENSHOTS if os.environ.get("BATNET_SCREENSHOTS") else tmp_path
     all_open(panel, False)

@@ -177,22 +177,10 @@ def test_the_outlines_enclose_the_patch_and_its_mirror_partner(overlays):
 
 @pytest.fixture
 def clicks(overlays):
-    """Slice views with the interaction of Slicer; what was clicked."""
-    styles = []
-    for name in VIEWS:
-        widget = slicer.app.layoutManager().sliceWidget(name)
-        style = slicer.vtkMRMLSliceViewInteractorStyle()
-        style.SetSliceLogic(widget.sliceLogic())
-        interactor = widget.sliceView().interactor()
-        style.SetDisplayableManagers(widget.sliceView()._group)
-        interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
-        style.SetInteractor(interactor)
-        styles.append(style)
+    """What was clicked in the slice views."""
     seen = []
     overlays.watch_clicks(lambda index, ras: seen.append((index, ras)))
-    yield seen
-    for style in styles:
-        style.SetInteractor(None)
+    return seen
 
 
 def view_of(name):

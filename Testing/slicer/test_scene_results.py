@@ -342,8 +342,13 @@ def test_a_large_result_loads_in_steps_that_do_not_freeze_the_window(scene):
 
 def test_a_result_without_millilitres_is_shown_with_a_dash(scene, tmp_path):
     """The authors' array files do not say how large a voxel is; the engine then gives no volumes."""
+    from batnet_cases import MODULE
     from BATNetSlicer.scene import load_result
     from BATNetSlicer.texts import millilitres
+    from stage import modules
+
+    modules.load(MODULE)
+    from BATNetModule import reports
 
     folder = tmp_path / "result"
     shutil.copytree(cases.case_folder() / "result", folder)
@@ -354,4 +359,6 @@ def test_a_result_without_millilitres_is_shown_with_a_dash(scene, tmp_path):
     analysis = load_result(folder, cases.load_ct())
     assert {millilitres(pair.adipose_ml) for pair in analysis.pairs} == {"–"}
     assert analysis.table.GetNumberOfRows() == 16
+    copied = reports.table_text(analysis).splitlines()
+    assert copied[1].endswith("\t\t") and "nan" not in copied[1], "an empty cell, not a number that is none"
     assert (millilitres(None), millilitres(2.04)) == ("–", "2.0")

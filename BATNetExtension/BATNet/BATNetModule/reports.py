@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -101,11 +102,16 @@ def table_text(analysis: Any) -> str:
             pair.right.adipose_ml,
             pair.left.adipose_ml,
         )
-        rows.append("\t".join([str(pair.number), pair.place, *(f"{value:.2f}" for value in numbers)]))
+        rows.append("\t".join([str(pair.number), pair.place, *(_number(value) for value in numbers)]))
     if analysis.demonstration:
         rows.append(analysis.demonstration)
     rows.append(analysis.statement)
     return "\n".join(rows) + "\n"
+
+
+def _number(value: float) -> str:
+    """Two decimals; nothing where a number is not known, which a spreadsheet reads as an empty cell."""
+    return "" if math.isnan(value) else f"{value:.2f}"
 
 
 def copy_table(analysis: Any) -> None:

@@ -80,6 +80,9 @@ class View:
     def _before_managers(self) -> None:
         """Props that must be drawn first."""
 
+    def _after_managers(self) -> None:
+        """What a user's mouse does."""
+
     def _build(self) -> None:
         if self._window is not None:
             return
@@ -100,6 +103,7 @@ class View:
         self._group = factory.InstantiateDisplayableManagers(self._renderer)
         self._group.SetMRMLDisplayableNode(self._node)
         self._interactor.Initialize()
+        self._after_managers()
 
     # --- as in Slicer
     def renderWindow(self):
@@ -188,6 +192,14 @@ class SliceView(View):
         self._image.GetProperty().SetDisplayLocationToBackground()
         self._renderer.AddViewProp(self._image)
         self._logic.ResizeSliceNode(*self.size)
+
+    def _after_managers(self) -> None:
+        # Slicer's own style passes the mouse to the displayable managers; VTK's would turn a camera.
+        self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
+        self._style = slicer.vtkMRMLSliceViewInteractorStyle()
+        self._style.SetSliceLogic(self._logic)
+        self._style.SetDisplayableManagers(self._group)
+        self._style.SetInteractor(self._interactor)
 
     def resize(self, width: int, height: int) -> None:
         super().resize(width, height)
