@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..tabletext import NoText, cells, read_text
 from .cases import CT, Case, Found, unusable
 
 ID = "case_id"
@@ -17,7 +16,6 @@ ID = "case_id"
 FILES = ("ct", "lungs", "adipose", "brown")
 OTHERS = ("series", "axes")
 _ENDINGS = (".csv", ".tsv", ".txt")
-_LARGEST = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -156,9 +154,8 @@ def _file(text: str, base: Path, start: Path) -> Path:
 def read_rows(path: Path, found: Found, more: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Row number (as a spreadsheet counts) and cells by column, without empty rows. ``more``: columns that
     are kept beside those of a list of cases. Raises ``UsageError`` as ``read_list`` does."""
-    text = _text(path, found)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
     try:
+        lines = cells(_text(path, found))
         header = [cell.strip().casefold() for cell in next(lines, [])]
         if ID not in header:
             raise _no_id(path, header)
@@ -171,19 +168,17 @@ def read_rows(path: Path, found: Found, more: tuple[str, ...] = ()) -> Iterator[
                 "Each column may be there once.",
                 "Take one of them out.",
             )
-        for number, cells in enumerate(lines, 2):
-            row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name in known}
-            if any(cell.strip() for cell in cells):
-                yield number, row
-    except csv.Error as error:
-        raise _unreadable(path, "it is not a table of text") from error
+        for number, row in enumerate(lines, 2):
+            named = {name: cell.strip() for name, cell in zip(header, row, strict=False) if name in known}
+            if any(cell.strip() for cell in row):
+                yield number, named
+    except NoText as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def _text(path: Path, found: Found) -> str:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise _unreadable(path, "it is absurdly large")
-        data = path.read_bytes()
+        text, guessed = read_text(path)
     except FileNotFoundError as error:
         raise UsageError(
             "source-missing",
@@ -191,23 +186,11 @@ def _text(path: Path, found: Found) -> str:
             "A CSV list of cases is needed.",
             "Check the path.",
         ) from error
-    except OSError as error:
-        raise _unreadable(path, (error.strerror or "unknown reason").lower()) from error
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
+    if guessed:
         found.warnings.append(
             f"'{path.name}' is not UTF-8 and was read as Windows-1252; check names with accents."
         )
-        return data.decode("cp1252", errors="replace")
-
-
-def _separator(text: str) -> str:
-    first = text.partition("\n")[0]
-    return max(",;\t", key=first.count)
+    return text
 
 
 def _no_id(path: Path, header: list[str]) -> UsageError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from pathlib import Path
 
 from ..batch.words import plain_cell
 from ..errors import InputRefused, UsageError
+from ..tabletext import NoText, cells, read_text
 
 ID = "case_id"
-_LARGEST = 200_000_000
 #: Ids named in one sentence.
 _NAMED = 8
 
@@ -33,7 +31,7 @@ def read_table(path: Path, *, needed: Iterable[str] = ()) -> Table:
     Raises ``UsageError`` (not there, no such column) and ``InputRefused`` (no text, a case twice, no id,
     no rows).
     """
-    rows = list(csv.reader(io.StringIO(text := _text(path), newline=""), delimiter=_separator(text)))
+    rows = _rows(path)
     columns = tuple(cell.strip().casefold() for cell in rows[0]) if rows else ()
     for column in (ID, *needed):
         if columns.count(column) != 1:
@@ -41,10 +39,10 @@ def read_table(path: Path, *, needed: Iterable[str] = ()) -> Table:
     found: dict[str, dict[str, str]] = {}
     double: list[str] = []
     nameless = 0
-    for cells in rows[1:]:
-        if not any(cell.strip() for cell in cells):
+    for given in rows[1:]:
+        if not any(cell.strip() for cell in given):
             continue
-        row = {c: plain_cell(cell.strip()) for c, cell in zip(columns, cells, strict=False) if c}
+        row = {c: plain_cell(cell.strip()) for c, cell in zip(columns, given, strict=False) if c}
         case_id = row.get(ID, "")
         nameless += not case_id
         if case_id in found:
@@ -110,31 +108,15 @@ def count_of(items: Iterable[object], noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _text(path: Path) -> str:
+def _rows(path: Path) -> list[list[str]]:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise _unreadable(path, "it is absurdly large")
-        data = path.read_bytes()
+        return list(cells(read_text(path)[0]))
     except FileNotFoundError as error:
         raise UsageError(
             "table-missing", f"'{path.name}' does not exist.", "A CSV table is needed.", "Check the path."
         ) from error
-    except OSError as error:
-        raise _unreadable(path, (error.strerror or "unknown reason").lower()) from error
-    if b"\0" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-        raise _unreadable(path, "it is no text (a spreadsheet file, perhaps)")
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
-
-
-def _separator(text: str) -> str:
-    first = text.partition("\n")[0]
-    return max(",;\t", key=first.count)
+    except NoText as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def _no_column(path: Path, columns: tuple[str, ...], column: str) -> UsageError:
