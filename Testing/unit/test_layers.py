@@ -13,7 +13,7 @@ LIBRARY = ROOT / "BATNetLib"
 
 #: From the bottom up; a part may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "events", "workfiles", "locking", "resources"},
+    {"errors", "events", "workfiles", "locking", "resources", "tabletext"},
     {"volume", "device"},
     {"coarse", "morphology", "body"},
     {"lungs", "preflight", "models"},
