@@ -18,8 +18,10 @@ from .folders import cases_in_folder
 from .output import SETTINGS_FILE
 from .rows import PASSPORTS
 
+#: What says that a folder holds readers' annotations.
+ANNOTATIONS_FILE = "batnet-annotations.json"
 #: A folder that holds one of these is a result of ours, not an input.
-_RESULTS = (*PASSPORTS, SETTINGS_FILE)
+_RESULTS = (*PASSPORTS, SETTINGS_FILE, ANNOTATIONS_FILE)
 
 
 def find_cases(
