@@ -67,7 +67,7 @@ def segment_adipose(
     plan = Plan(target, batch or DEFAULT_BATCH.get(target.type, 1))
     network = model.network
     mask = np.zeros(ct.array.shape, np.uint8)
-    pads = (_pad(rows), _pad(columns))
+    pads = (padding(rows), padding(columns))
 
     def compute(group: Sequence[int], plan: Plan) -> None:
         network.to(plan.device)
@@ -100,7 +100,7 @@ def segment_adipose(
     )
 
 
-def _pad(length: int) -> tuple[int, int]:
+def padding(length: int) -> tuple[int, int]:
     """Voxels before and after that fill ``length`` up to a multiple of 16, the centre staying the centre."""
     missing = -length % MULTIPLE
     return missing // 2, missing - missing // 2

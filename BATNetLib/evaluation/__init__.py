@@ -20,6 +20,7 @@ _WHERE = {
     "compare_masks": "overlap",
     "evaluate_adipose": "adipose",
     "evaluate_brown": "brown",
+    "evaluate_scores": "brown",
     "mean_and_median": "intervals",
     "require_report": "save",
     "save_masks": "save",

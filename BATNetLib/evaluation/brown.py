@@ -132,8 +132,7 @@ def evaluate_brown(
     )
     ids, unassessed = _assessed(table, both, options, events)
     scores, given = _scores(table, truth, ids, known, options)
-    with events.stage("statistics"):
-        result = _evaluate(scores, given, options, events)
+    result = evaluate_scores(scores, options, patients_given=given, events=events)
     result.not_assessable, result.missing = unassessed, missing
     _note_models(result, table)
     if second is not None:
@@ -141,6 +140,34 @@ def evaluate_brown(
     if baseline is not None:
         _add_baseline(result, baseline, key, events)
     return result
+
+
+def evaluate_scores(
+    scores: Scores,
+    options: ScoreOptions | None = None,
+    *,
+    patients_given: bool = True,
+    events: Events | None = None,
+) -> ScoreEvaluation:
+    """Evaluate probabilities that are in memory. ``patients_given``: whether patients were told.
+
+    Raises ``InputRefused`` ("one-class") where labels of one kind only are there.
+    """
+    options, events = options or ScoreOptions(), events or Events()
+    _require_both_classes({int(label) for label in scores.labels}, len(scores.ids))
+    with events.stage("statistics"):
+        return _evaluate(scores, patients_given, options, events)
+
+
+def _require_both_classes(present: set[int], cases: int) -> None:
+    if len(present) < 2:
+        only = f"label {present.pop()}" if present else "no case"
+        raise InputRefused(
+            "one-class",
+            f"The {cases} cases have {only} only." if cases else "No case has both label and probability.",
+            "Cases with and without brown fat are needed: nothing can be told apart otherwise.",
+            "Add cases of the other class.",
+        )
 
 
 def _require_options(options: ScoreOptions) -> None:
@@ -202,15 +229,7 @@ def _scores(
             "Correct the labels; leave cases out whose truth is not known (such as -1).",
         )
     probability = _probabilities(table, options.prediction, ids)
-    present = {label[c] for c in ids}
-    if len(present) < 2:
-        only = f"label {int(present.pop())}" if present else "no case"
-        raise InputRefused(
-            "one-class",
-            f"The {len(ids)} cases have {only} only." if ids else "No case has both label and probability.",
-            "Cases with and without brown fat are needed: nothing can be told apart otherwise.",
-            "Add cases of the other class.",
-        )
+    _require_both_classes({int(label[c]) for c in ids}, len(ids))
     told = {
         c: known.get(c) or truth.rows[c].get(options.patient) or table.rows[c].get(options.patient)
         for c in ids

@@ -107,7 +107,7 @@ def _load(model: StoredModel, stage: str, events: Events) -> LoadedModel:
             "model-undescribed",
             f"Nothing is known of the model {model.entry.name}: where it comes from, what it was trained on.",
         )
-    network = _filled(architecture.name, width, arrays)
+    network = filled_network(architecture.name, width, arrays)
     entry = replace(model.entry, architecture=architecture.name, width=width, sha256=digest)
     return LoadedModel(network, entry, digest)
 
@@ -149,7 +149,7 @@ def read_stored(model: StoredModel, stage: str) -> tuple[dict[str, Any], Archite
     return arrays, architecture, width, digest
 
 
-def _filled(architecture: str, width: int, arrays: dict[str, Any]) -> torch.nn.Module:
+def filled_network(architecture: str, width: int, arrays: dict[str, Any]) -> torch.nn.Module:
     require_torch()
     import torch
 
