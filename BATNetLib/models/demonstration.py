@@ -35,6 +35,7 @@ from ..dataset.phantom import make_phantom
 from ..dataset.phantom.samples import CaseSample, as_sample, case_phantom, case_sample, slab_samples
 from ..events import Events
 from ..lungs import cut_plane
+from ..training.brown_start import start_in_fat
 from . import LoadedModel, describe_model, load_model
 
 SEED = 20
@@ -55,8 +56,6 @@ ADIPOSE_STEPS = 1500
 BROWN_CASES, BROWN_STEPS, BROWN_BATCH = 320, 450, 4
 #: Share of the window (400 HU) that brown fat is lifted by at first; it fades away in half of the steps.
 LIFT = 0.15
-#: HU at which filters of stage 2 start to answer; white fat lies near -94, brown near -67.
-START_HU = (-92.0, -84.0, -76.0, -68.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,7 +143,7 @@ def train_brown(out: Path, workers: int, faster: float = 1.0) -> None:
     _say(f"{len(cases)} cases, {sum(c.label for c in cases)} of them positive", start)
     network = CEBATCls(width=BROWN_WIDTH)
     rng = np.random.default_rng(SEED)
-    _start_in_fat(network, _batch_of_cases(cases, rng)[0].flatten(0, 2))
+    start_in_fat(network, _batch_of_cases(cases, rng)[0].flatten(0, 2))
     steps = int(BROWN_STEPS / faster)
     lifts = iter([max(0.0, LIFT * (1 - 2 * step / steps)) for step in range(steps)])
     patch_weights = torch.tensor([1.0, 2.0])
@@ -160,29 +159,6 @@ def train_brown(out: Path, workers: int, faster: float = 1.0) -> None:
     _train(network, loss_of_cases, steps, 2e-3, start)
     _settle(network, (_batch_of_cases(cases, rng)[0] for _ in range(30)), lambda x: network(x[:, 0], x[:, 1]))
     _store(network, out, "brown", f"{len(cases)} cases, {steps} steps", start)
-
-
-def _start_in_fat(network: CEBATCls, x: Tensor) -> None:
-    """Let the first filters begin as local means of the CT inside the mask, each above one of START_HU.
-
-    Brown and white fat differ by a fifteenth of the window: from a random start, some hundred cases teach
-    the network where brown fat usually lies and not what it looks like. ``x``: patches [n, 2, 32, 32, 32].
-    """
-    backbone = network.patch_model.shared_backbone
-    convolution, norm = backbone.conv1, backbone.bn1
-    assert convolution.bias is not None
-    # Muscle (at most 0.5 after the window, times 20) stays below fat (about 0, plus 12 for the mask).
-    steep, inside, box = 20.0, 12.0, slice(2, 5)
-    with torch.no_grad():
-        for index in range(len(START_HU)):
-            convolution.weight[index], convolution.bias[index] = 0.0, 0.0
-            convolution.weight[index, 0, box, box, box] = steep / 27
-            convolution.weight[index, 1, box, box, box] = inside / 27
-        answers = convolution(x)
-        mean, spread = answers.mean((0, 2, 3, 4)), answers.std((0, 2, 3, 4))
-        for index, hu in enumerate(START_HU):
-            norm.weight[index] = spread[index]
-            norm.bias[index] = mean[index] - (steep * (hu + 100) / 400 + inside)
 
 
 def _segmented_case(seed: int, segmenter: LoadedModel) -> CaseSample:

@@ -120,7 +120,9 @@ class EarlyStopping:
 class Config:
     """All of a training but the data. ``clip``: largest norm of the gradient (None: not clipped). ``amp``:
     "off", "bf16" or "fp16". ``class_weights``: of cases without and with brown fat, ``patch_weights``: of
-    such patches. ``keep``: also keep the weights of every so many epochs (0: best and last only).
+    such patches. ``start``: what the first filters of stage 2 begin as, "random" or "fat" (they answer to the
+    density of fat: for small cohorts). ``segmenter``: a model of stage 1 whose masks stage 2 is trained on in
+    place of the true ones. ``keep``: also keep the weights of every so many epochs (0: best and last only).
     ``save_minutes``: the state for resuming is saved at the end of each epoch and after so many minutes.
     ``memory_gb``: images above this are kept in files beside the run in place of memory.
     """
@@ -138,6 +140,8 @@ class Config:
     sampler: Sampler = field(default_factory=Sampler)
     class_weights: tuple[float, float] | None = _number(0, 1000, default=None)
     patch_weights: tuple[float, float] | None = _number(0, 1000, default=None)
+    start: str = _choice("random", "fat", default="random")
+    segmenter: str | None = None
     amp: str = _choice("off", "bf16", "fp16", default="off")
     clip: float | None = _number(1e-6, 1e6, default=None)
     deep_supervision: bool = False
@@ -415,6 +419,9 @@ def _require_sense(config: Config) -> None:
         raise refused("optimiser.rate", 0, "above 0")
     if config.stage == "brown" and config.width % 2:
         raise refused("width", config.width, "an even number for this stage")
+    for name in ("start", "segmenter"):
+        if config.stage == "adipose" and getattr(config, name) not in ("random", None):
+            raise refused(name, getattr(config, name), "a field of the stage brown")
     if config.deep_supervision and config.stage == "brown":
         raise refused("deep_supervision", True, "false for this stage, whose network has one level of output")
     if config.batch_size % (config.devices * config.nodes):
