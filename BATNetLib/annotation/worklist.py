@@ -7,6 +7,7 @@ manifest that was exported for training, for example).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +124,8 @@ class WorkList:
     name: str = ""
     warnings: tuple[str, ...] = ()
     passed_over: int = 0
+    #: Whether a list or a pattern says which patient a case is of.
+    patients_known: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -218,10 +221,10 @@ def open_worklist(
     events = events or Events()
     place = Path(source).expanduser().absolute()
     dataset = open_dataset(place, patient_pattern=patient_pattern, events=events)
-    dataset.require_apart(store.root)
     listed = manifest_of(place)
     pets = pet_of_rows(listed, place) if listed else {}
     items = [_item(case, pets) for case in dataset.cases]
+    _require_apart(items, store)
     return _with_standings(items, store, reader, dataset)
 
 
@@ -241,7 +244,12 @@ def worklist_of(items: Collection[WorkItem], store: Store, reader: str, name: st
 
 def _with_standings(items: list[WorkItem], store: Store, reader: str, dataset: Dataset) -> WorkList:
     found = worklist_of(items, store, reader, dataset.name)
-    return replace(found, warnings=dataset.warnings, passed_over=len(dataset.passed_over))
+    return replace(
+        found,
+        warnings=dataset.warnings,
+        passed_over=len(dataset.passed_over),
+        patients_known=dataset.patients_known,
+    )
 
 
 def _item(case: TrainingCase, pets: Mapping[str, Path]) -> WorkItem:
@@ -273,6 +281,19 @@ def is_of_a_reader(path: Path) -> bool:
         return False
     folder = path.parent
     return (folder / RECORD_NAME).exists() or (folder.parents[2] / MARKER_NAME).exists()
+
+
+def _require_apart(items: list[WorkItem], store: Store) -> None:
+    """Refuse a folder for the reads that holds files of cases: inputs and reads are never mixed."""
+    root = Path(os.path.realpath(store.root))
+    for item in items:
+        if any(root in Path(os.path.realpath(path)).parents for path in item.files.values()):
+            raise UsageError(
+                "store-holds-inputs",
+                f"'{root.name}', where the reads are to be kept, holds files of cases.",
+                "Nothing is written into the folders of inputs.",
+                "Choose another folder for the reads; one within the folder of the cases is fine.",
+            )
 
 
 def _matches(item: WorkItem, wanted: Collection[str] | None, text: str) -> bool:

@@ -21,7 +21,18 @@ from .priority import give_way
 from .stopping import stop_when_asked
 
 #: Commands in the order of the help; each is a module of this package with ``add_parser``.
-COMMANDS = ("analyze", "batch", "pet", "dicom_seg", "dataset", "evaluate", "demo", "models", "doctor")
+COMMANDS = (
+    "analyze",
+    "batch",
+    "pet",
+    "dicom_seg",
+    "dataset",
+    "annotate",
+    "evaluate",
+    "demo",
+    "models",
+    "doctor",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
