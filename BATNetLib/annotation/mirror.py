@@ -23,6 +23,9 @@ SMALLEST_CORRELATION = 0.55
 #: overlaps, the plane is right all the same (0.78 and 0.85 in two such crops).
 MATCHING_TISSUE, SMALLEST_OVERLAP = 0.75, 0.6
 
+#: Roll and yaw that are searched; a plane beyond them fits something else than right and left.
+TURNED_DEGREES = (32.0, 20.0)
+
 
 def find_mirror_plane(
     ct: Volume, *, body: Body | None = None, events: Events | None = None
@@ -30,7 +33,7 @@ def find_mirror_plane(
     """The plane about which the patient in ``ct`` (HU) is most like the own mirror image.
 
     Shift, roll and yaw of the body are found from its outline and its tissues, on blocks of about 2.5 mm
-    (see ``mirrorsearch``); roll up to about 30 and yaw up to about 18 degrees. ``body``: of ``find_body``,
+    (see ``mirrorsearch``); roll up to about 30 and yaw up to about 20 degrees. ``body``: of ``find_body``,
     where it is there already. None where there is no such plane (one-sided crops); the reason is then a
     warning ("mirror-no-plane") in ``events``. Where no body at all is found the reason is that
     ("no-body"). ``MirrorPlane.middle_of(ct)`` gives the user a plane to start from.
@@ -43,9 +46,10 @@ def find_mirror_plane(
             events.warning(error.code, f"No mirror plane: {error.found}")
             return None
         found = search(body, ct.grid, events.check)
+    steep = max(abs(found.roll_degrees) - TURNED_DEGREES[0], abs(found.yaw_degrees) - TURNED_DEGREES[1]) > 0
     whole = found.symmetry >= SMALLEST_SYMMETRY and found.correlation >= SMALLEST_CORRELATION
     cut_off = found.symmetry >= SMALLEST_OVERLAP and found.correlation >= MATCHING_TISSUE
-    if not (whole or cut_off):
+    if steep or not (whole or cut_off):
         events.warning(
             "mirror-no-plane",
             f"About the best plane {found.symmetry:.0%} of the body overlaps with its mirror image and the "

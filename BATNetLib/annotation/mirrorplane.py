@@ -167,6 +167,8 @@ class MirrorPlane:
         """The plane that ``as_dict`` wrote. Raises ``InputRefused`` ("mirror-record")."""
         try:
             normal = np.asarray(facts["normal_lps"], float)
+            if not normal.any():
+                raise ValueError("no direction")
             return MirrorPlane(
                 _vector(facts["point_lps_mm"]),
                 _vector(normal / np.linalg.norm(normal)),

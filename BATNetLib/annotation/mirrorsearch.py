@@ -25,15 +25,14 @@ WINDOW = (-250.0, 150.0)
 _ROLLS = np.radians(np.arange(-24.0, 25.0, 6.0))
 _YAWS = np.radians(np.arange(-12.0, 13.0, 6.0))
 _SHIFTS_MM = np.arange(-45.0, 46.0, 9.0)
-#: Blocks averaged per axis, points looked at, at each finer level.
-_LEVELS = ((2, 6_000), (1, 25_000))
-_COARSE = (4, 5_000)
+#: Blocks per point along each axis, points looked at, and the price of points without a counterpart: the
+#: score is multiplied by the counted share of the body raised to this. It keeps a stack of 30 slices from
+#: turning out of itself; at the finest level a high price would move the plane by half a millimetre.
+_COARSE = (4, 5_000, 0.15)
+_LEVELS = ((2, 6_000, 0.15), (1, 25_000, 0.03))
 _CANDIDATES = 3
 #: mm that move a point at this distance as far as the angle does: brings both to one scale.
 _ARM_MM = 100.0
-#: The score is multiplied by the share of the body that is counted, raised to this: enough to keep a stack
-#: of 30 slices from turning out of itself, too little to move the plane of a cut-off body by a millimetre.
-_COUNTED_POWER = 0.15
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,14 @@ class Found:
     residual_hu: float
     counted: float
 
+    @property
+    def roll_degrees(self) -> float:
+        return math.degrees(math.atan2(self.normal[1], self.normal[0]))
+
+    @property
+    def yaw_degrees(self) -> float:
+        return math.degrees(math.asin(max(-1.0, min(1.0, self.normal[2]))))
+
 
 def search(body: Body, grid: Grid, check: Callable[[], None]) -> Found:
     """The best plane for ``body``, found on its blocks; ``grid``: of the CT; ``check`` may raise to stop."""
@@ -66,8 +73,8 @@ def search(body: Body, grid: Grid, check: Callable[[], None]) -> Found:
         ]
     tried.sort(key=lambda t: -t[0])
     starts = [np.array(place) for place in _apart([place for _, place in tried])]
-    for factor, points in _LEVELS:
-        level = _Level(image, affine, factor, points)
+    for factor, points, power in _LEVELS:
+        level = _Level(image, affine, factor, points, power)
         refined = []
         for start in starts:
             check()
@@ -129,12 +136,13 @@ def _climb(level: _Level, centre: np.ndarray, start: np.ndarray, step_mm: float)
 class _Level:
     """The body at one resolution and the points at which planes are judged."""
 
-    def __init__(self, image: np.ndarray, affine: np.ndarray, factor: int, points: int) -> None:
+    def __init__(self, image: np.ndarray, affine: np.ndarray, factor: int, points: int, power: float) -> None:
         from scipy import ndimage
 
         # Blurred so that a shift by a fraction of a block changes the score smoothly.
         smooth = ndimage.gaussian_filter(image, 0.5 * factor + 0.2, mode="nearest", truncate=3.0)
         self.image = smooth[::factor, ::factor, ::factor]
+        self.power = power
         self.affine = affine.copy()
         self.affine[:3, :3] *= factor
         self.inverse = np.linalg.inv(self.affine)
@@ -144,6 +152,7 @@ class _Level:
             places = places[np.random.default_rng(0).choice(len(places), points, replace=False)]
         self.indices = places.astype(float)
         self.values = self.image[tuple(places.T)].astype(float)
+        self.energy = float((self.values**2).sum())
         self.points = self.indices @ self.affine[:3, :3].T + self.affine[:3, 3]
         self.limits = np.array(self.image.shape) - 0.5
         self.centre = np.average(self.points, axis=0, weights=self.values)
@@ -152,12 +161,10 @@ class _Level:
         """Score of the plane (roll, yaw, shift along its normal from ``centre``)."""
         normal = normal_of(place[0], place[1])
         counted, mirrored = self._mirrored(centre + place[2] * normal, normal)
-        energy = self.values**2
-        own = float(energy[counted].sum())
-        # Where too little is left to compare, anything looks alike: the score fades out.
-        share = (own / float(energy.sum())) ** _COUNTED_POWER
+        own = float((self.values[counted] ** 2).sum())
         both = own + float((mirrored**2).sum())
-        return share * 2.0 * float(self.values[counted] @ mirrored) / both if both else 0.0
+        price = (own / self.energy) ** self.power
+        return price * 2.0 * float(self.values[counted] @ mirrored) / both if both else 0.0
 
     def describe(self, point: np.ndarray, normal: np.ndarray, score: float) -> Found:
         counted, mirrored = self._mirrored(point, normal)
