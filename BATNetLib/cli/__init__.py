@@ -18,7 +18,7 @@ from .. import RESEARCH_USE_ONLY, __version__
 from ..errors import EXIT_DEFECT, BATNetError, Cancelled, UsageError
 from ..events import Events, JsonLines, ProgressBar
 from .priority import give_way
-from .stopping import stop_when_asked
+from .stopping import PATIENCE, stop_when_asked
 
 #: Commands in the order of the help; each is a module of this package with ``add_parser``.
 COMMANDS = (
@@ -27,6 +27,7 @@ COMMANDS = (
     "pet",
     "dicom_seg",
     "dataset",
+    "train",
     "annotate",
     "evaluate",
     "demo",
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     give_way()
     events: Events = JsonLines() if args.events == "json" else ProgressBar()
     try:
-        with stop_when_asked(events, watch_input=args.events == "json"):
+        patience = getattr(args, "patience", PATIENCE)
+        with stop_when_asked(events, watch_input=args.events == "json", patience=patience):
             return int(args.run(args, events))
     except KeyboardInterrupt:
         return _refuse(events, Cancelled())

@@ -25,16 +25,22 @@ PATIENCE = 0.6
 
 
 @contextmanager
-def stop_when_asked(events: Events, *, watch_input: bool) -> Iterator[None]:
-    """While the block runs, turn the wish to stop into ``events.cancel()`` and, if need be, an exit."""
+def stop_when_asked(events: Events, *, watch_input: bool, patience: float = PATIENCE) -> Iterator[None]:
+    """While the block runs, turn the wish to stop into ``events.cancel()`` and, if need be, an exit.
+
+    ``patience``: seconds for the computation to end by itself; a second Ctrl-C does not wait for them.
+    """
     finished = threading.Event()
 
     def stop() -> None:
         events.cancel()
-        if not finished.wait(PATIENCE):
+        if not finished.wait(patience):
             _leave(events)
 
     def on_signal(_number: int, _frame: Any) -> None:
+        if events.cancelled and patience > PATIENCE:
+            threading.Thread(target=_leave, args=[events], daemon=True).start()
+            return
         threading.Thread(target=stop, daemon=True).start()
 
     def watch() -> None:

@@ -124,7 +124,8 @@ class Config:
     density of fat: for small cohorts). ``segmenter``: a model of stage 1 whose masks stage 2 is trained on in
     place of the true ones. ``keep``: also keep the weights of every so many epochs (0: best and last only).
     ``save_minutes``: the state for resuming is saved at the end of each epoch and after so many minutes.
-    ``memory_gb``: images above this are kept in files beside the run in place of memory.
+    ``memory_gb``: images above this are kept in files beside the run in place of memory. ``tensorboard``:
+    also write the curves for TensorBoard.
     """
 
     stage: str = _choice(*STAGES)
@@ -150,6 +151,7 @@ class Config:
     keep: int = _number(0, 1_000_000, default=0)
     save_minutes: float = _number(0, 100_000, default=10.0)
     memory_gb: float = _number(0, 10_000, default=4.0)
+    tensorboard: bool = True
     device: str = "auto"
     devices: int = _number(1, 1024, default=1)
     nodes: int = _number(1, 1024, default=1)

@@ -88,13 +88,14 @@ class Workspace:
 class StageTraining(Protocol):
     """One stage as the loop sees it.
 
-    ``batches`` and ``augmentation`` use no global random state (they may run in a thread ahead of the
-    step): everything drawn comes from ``sampling.generator(seed, epoch, step, item)``, so an epoch that is
-    taken up in its middle, and one shared by several processes, see the same numbers.
+    ``batches`` uses no global random state (it runs in a thread ahead of the step): everything drawn comes
+    from ``sampling.generator(seed, epoch, step, item)``, so an epoch that is taken up in its middle, and one
+    shared by several processes, see the same numbers.
     """
 
     stage: str
     metric: Metric
+    parts: Parts
 
     def network(self) -> nn.Module:
         """A fresh network; the loop has seeded torch by ``config.seed`` right before."""
