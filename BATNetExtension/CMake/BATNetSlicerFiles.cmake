@@ -3,6 +3,7 @@
 set(BATNetSlicer_SCRIPTS
   BATNetSlicer/__init__.py
   BATNetSlicer/analysis.py
+  BATNetSlicer/background.py
   BATNetSlicer/boxmodels.py
   BATNetSlicer/colournodes.py
   BATNetSlicer/colours.py
@@ -39,5 +40,6 @@ set(BATNetSlicer_SCRIPTS
 set(BATNetSlicer_RESOURCES
   BATNetSlicer/Icons/BATNetChest.png
   BATNetSlicer/Icons/BATNetPhantom.png
+  BATNetSlicer/requirements-train.txt
   BATNetSlicer/requirements.txt
   )

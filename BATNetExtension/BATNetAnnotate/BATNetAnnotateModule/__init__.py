@@ -1,0 +1,1 @@
+"""The parts of the module BATNetAnnotate; ``panel.Panel`` puts them together."""

@@ -1,0 +1,506 @@
+"""The panel: loads the layout, gives each part to its card, and goes from case to case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from BATNetSlicer import add_library_to_path
+from BATNetSlicer.background import Background
+from BATNetSlicer.job_contract import JobRunner
+from BATNetSlicer.job_words import Failure
+from BATNetSlicer.texts import _
+
+from . import scenecases
+from .agreement_card import AgreementCard
+from .mirror_card import MirrorCard
+from .opening import Opener
+from .paint_card import PaintCard
+from .saver import Saver, failure_of
+from .scores_card import ScoresCard
+from .session import Session
+from .shortcuts import Shortcuts, main_window
+from .worklist_card import WorkListCard
+
+
+class Panel:
+    """One for each time the module is loaded. ``runner``: who starts the engine; tests put their own.
+
+    ``session``: the case that is open, or None. ``ask(question) -> bool`` asks the user.
+    """
+
+    def __init__(self, layout_file: str, layout: Any) -> None:
+        add_library_to_path()
+        from BATNetLib.annotation.record import DEPOTS
+
+        self.runner: JobRunner | None = None
+        self.session: Session | None = None
+        self._listing: Background | None = None
+        self._locking: Background | None = None
+        self._opening: str | None = None
+        self._entered = False
+        self.root = slicer.util.loadUI(layout_file)
+        layout.addWidget(self.root)
+        self.ui = ui = slicer.util.childWidgetVariables(self.root)
+        self.root.setMRMLScene(slicer.mrmlScene)
+        self.opener = Opener(self.engine, self._progress)
+        self.saver = Saver(lambda: self.session, self._saved, self._not_saved)
+        self.list = WorkListCard(ui, self.open_case, self.open_list)
+        self.paint = PaintCard(ui, self._voxels_changed, self.say, lambda question: self.ask(question))
+        self.scores = ScoresCard(ui, DEPOTS, self._scored)
+        self.mirror = MirrorCard(ui, self.paint, self._plane_moved, self._mouse_moved)
+        self.agreement = AgreementCard(ui, self._reads, self.engine, self.show_case_of)
+        self.shortcuts = Shortcuts(self.keys())
+        for name, action in (
+            ("nextButton", self.next),
+            ("previousButton", self.previous),
+            ("saveButton", self.save),
+            ("doneButton", self.done),
+            ("startOverButton", self.start_over),
+            ("breakLockButton", self.take_over),
+            ("lockButton", self.lock),
+        ):
+            getattr(ui, name).connect("clicked()", action)
+        font = ui.researchLabel.font
+        font.setItalic(True)
+        ui.researchLabel.setFont(font)
+        self.say("")
+        self._no_progress()
+        self._show()
+
+    def engine(self) -> JobRunner:
+        if self.runner is not None:
+            return self.runner
+        from BATNetSlicer.jobs import Engine
+
+        return Engine()
+
+    def ask(self, question: str) -> bool:
+        return bool(slicer.util.confirmYesNoDisplay(question, windowTitle="BATNet Annotate"))
+
+    def keys(self) -> dict[str, Callable[[], None]]:
+        """Every key of the module; the buttons name them."""
+        scores = self.scores
+        return {
+            "N": self.next,
+            "Shift+N": self.previous,
+            "Shift+S": self.save,
+            "Shift+D": self.done,
+            "Shift+F": scores.flag,
+            "Alt+0": lambda: scores.score(0),
+            "Alt+1": lambda: scores.score(1),
+            "Alt+2": lambda: scores.score(2),
+            "Alt+3": lambda: scores.score(None),
+            "Alt+Up": lambda: scores.step(-1),
+            "Alt+Down": lambda: scores.step(1),
+            **self.paint.keys(),
+            **self.mirror.keys(),
+        }
+
+    # --- life
+    def enter(self) -> None:
+        if self._entered:
+            return
+        self._entered = True
+        window = main_window(self.root)
+        self.shortcuts.install(window)
+        self.ui.editor.installKeyboardShortcuts(window)
+        self.ui.editor.setupViewObservations()
+        self.mirror.view.start()
+        self.saver.start()
+
+    def exit(self) -> None:
+        """Another module is chosen: nothing is painted by accident, and all is saved."""
+        self._entered = False
+        self.shortcuts.remove()
+        self.ui.editor.setActiveEffectByName("")
+        self.ui.editor.uninstallKeyboardShortcuts()
+        self.ui.editor.removeViewObservations()
+        self.mirror.switch(False)
+        self.mirror.view.stop()
+        self.saver.save()
+
+    def close(self) -> None:
+        """The module is unloaded or Slicer ends: all is saved, nothing is left running."""
+        self._leave_now()
+        self.saver.stop()
+        self.shortcuts.remove()
+        self.ui.editor.uninstallKeyboardShortcuts()
+        for work in (self._listing, self._locking):
+            if work is not None:
+                work.stop()
+        self.opener.close()
+        self.agreement.close()
+        self.mirror.close()
+        self.paint.close()
+
+    def scene_closes(self) -> None:
+        """The scene is about to be emptied: what was painted is written first."""
+        self._leave_now()
+        self.mirror.view.stop()
+        self.opener.volumes = {}
+
+    def scene_changed(self) -> None:
+        """A scene was emptied or loaded; no case is open in it."""
+        if self._entered:
+            self.mirror.view.start()
+        self._show()
+
+    # --- the list
+    def open_list(self, from_scene: bool = False) -> None:
+        """Open the work list that the user has named, or one of the volumes that are loaded."""
+        from BATNetLib.annotation.store import Store
+        from BATNetLib.annotation.worklist import open_worklist, worklist_of
+
+        why_not = self.list.why_not(from_scene)
+        if why_not is not None or self._listing is not None:
+            self.list.say(why_not or "")
+            return
+        self.list.remember()
+        store, reader = Store(self.ui.storeEdit.text.strip()), self.list.reader
+        source = Path(self.ui.sourceEdit.text.strip())
+        volumes = scenecases.volumes(slicer.mrmlScene) if from_scene else {}
+        if from_scene and not volumes:
+            self.list.say(_("No volume of this scene can be a CT: load one first."))
+            return
+
+        def work() -> Any:
+            if from_scene:
+                return worklist_of(scenecases.items(list(volumes)), store, reader, _("This scene"))
+            return open_worklist(source, store, reader)
+
+        def opened(worklist: Any) -> None:
+            self._listing = None
+            self.opener.volumes = volumes
+            self.list.enable()
+            self.list.take(worklist)
+            self._show()
+
+        def failed(error: Exception) -> None:
+            self._listing = None
+            self.list.enable()
+            self.list.say(failure_of(error).text)
+
+        def left(saved: bool) -> None:
+            if saved:
+                self.list.say(_("Looking for cases ..."))
+                self.list.enable(busy=True)
+                self._listing = Background(work, opened, failed)
+
+        self.leave(left)
+
+    # --- from case to case
+    def open_case(self, item: Any, **options: Any) -> None:
+        """Leave the case that is open, once it is saved, and open ``item``."""
+        if item.refusal is not None:
+            self.say(f"{item.refusal.found} {item.refusal.remedy}")
+            return
+
+        def left(saved: bool) -> None:
+            if not saved:
+                return
+            self._opening = item.case
+            self.list.choose(item.case)
+            self.opener.open(
+                item,
+                self.list.worklist.store,
+                self.list.worklist.reader,
+                from_dataset=bool(self.ui.datasetMaskBox.checked),
+                done=self._opened,
+                failed=self._not_opened,
+                **options,
+            )
+            self._show()
+
+        self.leave(left)
+
+    def leave(self, then: Callable[[bool], None]) -> None:
+        """Save the open case and take it away; ``then(whether it is gone)``. What cannot be saved stays."""
+
+        def saved(ok: bool) -> None:
+            if ok:
+                self._drop()
+            else:
+                self.say(_("The case stays open: it could not be saved. {why}").format(why=self._why))
+            then(ok)
+
+        self._why = ""
+        if self.session is None:
+            then(True)
+        else:
+            self.saver.save(then=saved)
+
+    def _leave_now(self) -> None:
+        """As ``leave``, before this returns."""
+        if self.session is not None:
+            self.saver.save_and_wait()
+            self._drop()
+
+    def _drop(self) -> None:
+        session, self.session = self.session, None
+        if session is None:
+            return
+        self.paint.show(None)
+        self.mirror.show(None)
+        self.scores.show({}, "", False)
+        session.nodes.remove()
+        if session.lock is not None:
+            session.lock.release()
+
+    def _opened(self, session: Session, notes: list[str]) -> None:
+        self._opening = None
+        self._no_progress()
+        self.session = session
+        self.scores.show(session.scores, session.comment, session.flagged)
+        self.paint.show(session)
+        self.mirror.show(session)
+        session.time.touch()
+        self.say(" ".join(notes))
+        self._show()
+        self.opener.ahead(self.list.following(), [session.case])
+
+    def _not_opened(self, failure: Failure) -> None:
+        self._opening = None
+        self._no_progress()
+        self.say(failure.text)
+        self._show()
+
+    def next(self) -> None:
+        item = self.list.next()
+        if item is not None:
+            self.open_case(item)
+        elif self.list.worklist is not None:
+            self.say(_("This is the last case that the filter shows."))
+
+    def previous(self) -> None:
+        item = self.list.previous()
+        if item is not None:
+            self.open_case(item)
+        elif self.list.worklist is not None:
+            self.say(_("This is the first case that the filter shows."))
+
+    def show_case_of(self, case: str, then: Callable[[], None]) -> None:
+        """Open a case of the list for the agreement panel, then go on."""
+        if self.session is not None and self.session.case == case:
+            then()
+            return
+        self._then = then
+        opened = self._opened
+
+        def done(session: Session, notes: list[str]) -> None:
+            opened(session, notes)
+            then()
+
+        self.leave(
+            lambda ok: (
+                self.opener.open(
+                    self.list.item(case),
+                    self.list.worklist.store,
+                    self.list.worklist.reader,
+                    from_dataset=False,
+                    done=done,
+                    failed=self._not_opened,
+                )
+                if ok
+                else None
+            )
+        )
+
+    def start_over(self) -> None:
+        """Begin the case anew; what was saved stays as former versions."""
+        if self.session is not None:
+            self.open_case(self.session.item, start_over=True)
+
+    def take_over(self) -> None:
+        """Break the lock of another place, after asking."""
+        session = self.session
+        if session is None or not self.ask(_("{why}\n\nTake the case over?").format(why=session.why_not)):
+            return
+        if session.changes != session.saved_changes:
+            self._lock_again(session)
+        else:
+            self.open_case(session.item, force=True)
+
+    def _lock_again(self, session: Session) -> None:
+        """The lock was lost while there was unsaved work: take it back and keep what is open."""
+        from BATNetLib.annotation.caselock import CaseLock
+        from BATNetLib.errors import BATNetError
+
+        try:
+            session.lock = CaseLock(session.store, session.case, session.reader).acquire(force=True)
+            session.why_not = ""
+        except BATNetError as error:
+            session.why_not = f"{error.found} {error.remedy}"
+        self._editable_changed()
+        self.saver.save()
+
+    # --- saving
+    def save(self) -> None:
+        """Save now what has changed."""
+        if self.session is not None and not self.session.dirty:
+            self.say(_("Nothing has changed since the last save."))
+        self.saver.save()
+
+    def done(self) -> None:
+        """The read is finished: save it as done and open the next one that is not."""
+        session = self.session
+        if session is None or not session.editable:
+            return
+
+        def saved(ok: bool) -> None:
+            if not ok:
+                return
+            item = self.list.next(("open", "draft", "flagged"))
+            if item is not None:
+                self.open_case(item)
+            else:
+                self.say(_("Done. No case after this one is left to do."))
+
+        self.saver.save("done", saved, even_if_same=True)
+
+    def lock(self) -> None:
+        """End the read for good."""
+        session = self.session
+        if session is None or not session.editable or self._locking is not None:
+            return
+        question = _(
+            "Lock this read as final? It can then be compared with others, and no longer be changed."
+        )
+        if not self.ask(question):
+            return
+
+        def saved(ok: bool) -> None:
+            if ok:
+                self._locking = Background(
+                    lambda: session.store.lock_final(session.case, session.reader), locked, failed
+                )
+
+        def locked(version: Any) -> None:
+            self._locking = None
+            session.version, session.final, session.status = version.number, True, "done"
+            session.why_not = _("The read is final: it was locked. It can be looked at, not changed.")
+            self.list.refresh(session.case)
+            self._editable_changed()
+
+        def failed(error: Exception) -> None:
+            self._locking = None
+            self.say(failure_of(error).text)
+
+        self.saver.save("done", saved, even_if_same=True)
+
+    def _saved(self, session: Session, version: Any) -> None:
+        time = qt.QDateTime.currentDateTime().toString("HH:mm:ss")
+        self.say(_("Saved at {time} as version {number}.").format(time=time, number=version.number))
+        if self.list.worklist is not None and session.store is self.list.worklist.store:
+            self.list.refresh(session.case)
+        if session is self.session:
+            self._show()
+
+    def _not_saved(self, session: Session, failure: Failure) -> None:
+        self._why = failure.text
+        if failure.code == "lock-lost":
+            session.lock, session.why_not = None, failure.text
+            if session is self.session:
+                self._editable_changed()
+        self.say(_("Not saved: {why}").format(why=failure.text))
+
+    # --- what the cards tell
+    def _voxels_changed(self, segment: str) -> None:
+        session = self.session
+        if session is None:
+            return
+        session.fat_edited = session.fat_edited or segment == "adipose"
+        session.changed()
+        self._show_case()
+
+    def _scored(self) -> None:
+        session = self.session
+        if session is not None and session.editable:
+            session.scores, session.comment = self.scores.scores, self.scores.comment
+            session.flagged = self.scores.flagged
+            session.changed()
+            self._show_case()
+
+    def _plane_moved(self) -> None:
+        if self.session is not None:
+            self.session.changed()
+            self._show_case()
+
+    def _mouse_moved(self) -> None:
+        if self.session is not None:
+            self.session.time.touch()
+
+    def _reads(self) -> tuple[Any, str] | None:
+        """Work list and reader, for the agreement panel."""
+        worklist = self.list.worklist
+        return None if worklist is None else (worklist, worklist.reader)
+
+    # --- showing
+    def say(self, text: str) -> None:
+        self.ui.statusLabel.text = text
+        self.ui.statusLabel.visible = bool(text)
+
+    def _progress(self, share: float | None, words: str) -> None:
+        bar = self.ui.progressBar
+        bar.visible = True
+        bar.setRange(0, 0 if share is None else 1000)
+        if share is not None:
+            bar.value = round(1000 * share)
+        self.say(words)
+
+    def _no_progress(self) -> None:
+        self.ui.progressBar.visible = False
+
+    def _editable_changed(self) -> None:
+        self.paint.enable()
+        self.mirror.enable()
+        self._show()
+
+    def _show(self) -> None:
+        ui, session = self.ui, self.session
+        editable = session is not None and session.editable
+        self.scores.enable(editable)
+        ui.lockButton.enabled = editable
+        ui.doneButton.enabled = ui.saveButton.enabled = editable
+        have_list = self.list.worklist is not None and self._opening is None
+        ui.nextButton.enabled = have_list and self.list.next() is not None
+        ui.previousButton.enabled = have_list and self.list.previous() is not None
+        ui.breakLockButton.visible = session is not None and not editable and not session.final
+        ui.startOverButton.visible = editable and session.version is not None and session.status == "draft"
+        self.agreement.enable()
+        self._show_case()
+
+    def _show_case(self) -> None:
+        session = self.session
+        self.ui.caseLabel.text = case_words(session) if session is not None else _("No case is open.")
+        self.ui.caseNote.text = note_words(session) if session is not None else ""
+        self.ui.caseNote.visible = bool(self.ui.caseNote.text)
+
+
+def case_words(session: Session) -> str:
+    """Case, version and whether there is something to save."""
+    state = {"done": _("done"), "draft": _("begun")}.get(session.status, session.status)
+    if session.final:
+        state = _("final")
+    elif session.version is None and not session.dirty:
+        state = _("new")
+    text = _("<b>{case}</b>, {state}").format(case=_plain(session.case), state=state)
+    if session.version is not None:
+        text = _("{text}, version {number}").format(text=text, number=session.version)
+    return _("{text}; not saved yet").format(text=text) if session.dirty else text
+
+
+def note_words(session: Session) -> str:
+    """Why the case cannot be changed, or that a draft goes on."""
+    if session.why_not:
+        return session.why_not
+    if session.version is not None and session.status == "draft" and session.changes == 0:
+        return _("Your draft goes on from version {number}.").format(number=session.version)
+    return ""
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,171 @@
+"""The case that is open: its nodes, what was saved of it, what has changed since, and the time spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import slicer
+from BATNetSlicer.geometry import size_of
+from BATNetSlicer.masks import Cropped
+
+from .arrays import Lattice
+from .casenodes import BROWN, FAT, CaseNodes
+from .proposing import Scan
+
+#: Nobody looks at a case for longer without moving the mouse or painting; what is longer is a break.
+LONGEST_PAUSE = 60.0
+
+
+class ActiveTime:
+    """Seconds in which the reader did something; ``touch`` at every sign of that."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: float | None = None
+        self.seconds = 0.0
+
+    def touch(self) -> None:
+        now = self._clock()
+        if self._last is not None and now - self._last <= LONGEST_PAUSE:
+            self.seconds += now - self._last
+        self._last = now
+
+    def take_back(self, seconds: float) -> None:
+        """So many seconds were written down."""
+        self.seconds = max(0.0, self.seconds - seconds)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state of the work, apart from the scene: what a thread needs to write it."""
+
+    case: str
+    reader: str
+    lattice: Lattice
+    brown: Cropped
+    fat: Cropped | None
+    hu: np.ndarray
+    fingerprint: str | None
+    facts: Mapping[str, Any]
+    seconds: float
+    parent: int | None
+    changes: int
+
+
+@dataclass
+class Session:
+    """``item``: of the work list. ``lock``: held while the case may be changed, else None, and ``why_not``
+    says why. ``version``: newest one of this reader; ``began_from``: how the mask began."""
+
+    item: Any
+    store: Any
+    reader: str
+    nodes: CaseNodes
+    lock: Any = None
+    why_not: str = ""
+    version: int | None = None
+    status: str = "draft"
+    began_from: str = "empty"
+    criterion: str | None = None
+    scores: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    comment: str = ""
+    flagged: bool = False
+    final: bool = False
+    plane: Any = None
+    pet: Any = None
+    pet_of_unknown_unit: Any = None
+    patient: Any = None
+    fat_edited: bool = False
+    fingerprint: str | None = None
+    changes: int = 0
+    saved_changes: int = 0
+    time: ActiveTime = field(default_factory=ActiveTime)
+    lattice: Lattice = field(init=False)
+
+    def __post_init__(self) -> None:
+        i, j, k = size_of(self.nodes.ct)
+        self.lattice = Lattice(self.nodes.affine, (k, j, i))
+
+    @property
+    def case(self) -> str:
+        return str(self.item.case)
+
+    @property
+    def editable(self) -> bool:
+        return self.lock is not None and not self.final
+
+    @property
+    def dirty(self) -> bool:
+        return self.editable and self.changes != self.saved_changes
+
+    def changed(self) -> None:
+        """Something that is saved has changed: a finished read is a draft again."""
+        self.changes += 1
+        self.status = "draft"
+        self.time.touch()
+
+    def scan(self) -> Scan:
+        """What proposals and copies look at; the fat as it is now."""
+        return Scan(self.lattice, self.nodes.hu, self.nodes.whole_mask(FAT), self.pet, self.patient)
+
+    def snapshot(self, status: str | None = None) -> Snapshot:
+        """The state now; ``status``: "done" where the reader says so."""
+        facts = {
+            "status": status or self.status,
+            "flagged": self.flagged,
+            "criterion": self.criterion,
+            "scores": {depot: dict(sides) for depot, sides in self.scores.items()},
+            "comment": self.comment,
+            "edited_from": self.began_from,
+            "midplane": self.plane.as_dict() if self.plane is not None else None,
+        }
+        return Snapshot(
+            case=self.case,
+            reader=self.reader,
+            lattice=self.lattice,
+            brown=_copied(self.nodes.mask(BROWN)),
+            fat=_copied(self.nodes.mask(FAT)) if self.fat_edited else None,
+            hu=self.nodes.hu,
+            fingerprint=self.fingerprint,
+            facts=facts,
+            seconds=self.time.seconds,
+            parent=self.version,
+            changes=self.changes,
+        )
+
+
+def write(store: Any, snapshot: Snapshot) -> tuple[Any, str]:
+    """Save a snapshot as a new version; in a thread. Returns the version and the CT's fingerprint."""
+    from BATNetLib.annotation.grids import fingerprint, from_slicer
+    from BATNetLib.annotation.record import Record, this_software
+
+    lattice = snapshot.lattice
+    ct = snapshot.fingerprint or fingerprint(from_slicer(snapshot.hu, lattice.affine))
+    record = Record(
+        **snapshot.facts,
+        seconds=round(snapshot.seconds, 1),
+        ct=ct,
+        software=this_software() | {"3D Slicer": str(slicer.app.applicationVersion)},
+    )
+    version = store.save(
+        snapshot.case,
+        snapshot.reader,
+        lattice.volume(_full(snapshot.brown, lattice)),
+        adipose=None if snapshot.fat is None else lattice.volume(_full(snapshot.fat, lattice)),
+        record=record,
+        parent=snapshot.parent,
+    )
+    return version, ct
+
+
+def _full(mask: Cropped, lattice: Lattice) -> np.ndarray:
+    k, j, i = lattice.shape
+    return mask.inside((0, 0, 0), (i, j, k))
+
+
+def _copied(mask: Cropped) -> Cropped:
+    return Cropped(mask.array.copy(), mask.start)
