@@ -63,14 +63,14 @@ class CaseLock:
         while not self._file.create(holder):
             seen = read_holder(self.path)
             if force or (seen is not None and is_gone(seen)):
-                self._file.remove_stale(seen, break_it=force)
-                force = False  # whoever is quicker then has it
+                self._file.remove_stale(seen)  # this one only, not that of somebody who was quicker
+                force = False
             elif time.monotonic() >= until:
                 raise self._in_use(seen)
             else:
                 time.sleep(0.02)
         self._token = token
-        self.store.held_locks[self.case, self.reader] = self
+        self.store.held_locks[self.path.parent] = self
         return self
 
     def refresh(self) -> None:
@@ -111,8 +111,8 @@ class CaseLock:
 
     def _forget(self) -> None:
         self._token = None
-        if self.store.held_locks.get((self.case, self.reader)) is self:
-            del self.store.held_locks[self.case, self.reader]
+        if self.store.held_locks.get(self.path.parent) is self:
+            del self.store.held_locks[self.path.parent]
 
     def _who_has_it(self, seen: dict[str, Any] | None) -> str:
         if not seen:

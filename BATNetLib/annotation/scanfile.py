@@ -1,7 +1,7 @@
 """Scans as a reader sees them: on their own grid, without resampling, and without nibabel.
 
 ``volume.read_volume`` serves networks: it resamples oblique scans and reads NIfTI with nibabel. Here the
-voxels stay those of the file, and NIfTI goes through SimpleITK, which 3D Slicer brings.
+voxels stay those of the file, and SimpleITK, which 3D Slicer brings, reads the headers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..volume.masks import _placed
 from ..volume.orient import Kind, shear_degrees
 from ..volume.values import as_hounsfield, as_labels
 from .grids import volume_on_own_grid
+from .plainnifti import is_nifti, read_voxels
 
 #: More than this from a right angle cannot be shown or painted on as a box of voxels.
 _MOST_SHEAR = 0.5
@@ -59,7 +60,7 @@ def read_scan_file(
         name, array, affine, facts = found.name, found.array, found.affine, found.facts
     else:
         name = path.name
-        array, affine = _image(path, trusted=axes == "header")
+        array, affine = _image(path, axes == "header", events)
     events.check()
     checks.require_affine(affine, name)
     shear = shear_degrees(affine)
@@ -105,7 +106,7 @@ def read_mask_beside(path: Path, ct: Volume, role: str, *, events: Events | None
     return Volume(binary(mask.with_array(array), role).array, ct.grid, ct.source)
 
 
-def _image(path: Path, *, trusted: bool) -> tuple[np.ndarray, np.ndarray]:
+def _image(path: Path, trusted: bool, events: Events) -> tuple[np.ndarray, np.ndarray]:
     """Voxels in file axes (a copy) and 4x4 affine, file index to LPS mm."""
     import SimpleITK as sitk
 
@@ -116,19 +117,26 @@ def _image(path: Path, *, trusted: bool) -> tuple[np.ndarray, np.ndarray]:
         checks.require_size(_three(reader.GetSize(), path.name), checks.MAX_VOXELS, path.name)
         if reader.GetNumberOfComponents() != 1:
             raise checks.refuse_colour(path.name, reader.GetNumberOfComponents())
+        affine = _affine(reader)
+        if not trusted and _says_nothing(reader, affine):
+            raise _no_place(path.name)
+        if is_nifti(path):
+            return read_voxels(path, events), affine
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path.name, str(error)) from error
     shape = _three(image.GetSize(), path.name)
-    dimension = image.GetDimension()
+    return sitk.GetArrayFromImage(image).reshape(shape[::-1]).transpose(2, 1, 0), affine
+
+
+def _affine(header: Any) -> np.ndarray:
+    """4x4, file index to LPS mm, of a SimpleITK image or of a reader that has read the header."""
+    dimension = header.GetDimension()
     affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(dimension, dimension)[:3, :3]
-    affine[:3, :3] = direction * np.array(image.GetSpacing()[:3])
-    affine[:3, 3] = image.GetOrigin()[:3]
-    if not trusted and _says_nothing(reader, affine):
-        raise _no_place(path.name)
-    array = sitk.GetArrayFromImage(image).reshape(shape[::-1]).transpose(2, 1, 0)
-    return array, affine
+    direction = np.array(header.GetDirection()).reshape(dimension, dimension)[:3, :3]
+    affine[:3, :3] = direction * np.array(header.GetSpacing()[:3])
+    affine[:3, 3] = header.GetOrigin()[:3]
+    return affine
 
 
 def _three(size: tuple[int, ...], name: str) -> tuple[int, int, int]:

@@ -47,7 +47,7 @@ UNFINISHED = ".saving-"
 #: Seconds after which what a killed save left behind is removed.
 _ABANDONED = 86400.0
 #: Seconds that a save waits for another one of the same reader.
-_WAIT = 5.0
+_WAIT = 1.0
 
 
 class Store:
@@ -55,8 +55,8 @@ class Store:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
-        #: Locks that this object's user holds, by case and reader.
-        self.held_locks: dict[tuple[str, str], CaseLock] = {}
+        #: Locks that this object's user holds, by the folder of case and reader.
+        self.held_locks: dict[Path, CaseLock] = {}
 
     # --- places
     def folder(self, case: str, reader: str) -> Path:
@@ -80,7 +80,7 @@ class Store:
         """Names of the readers who have a folder for ``case``: for agreement, never for a reader's view."""
         place = self.root / folder_key(case)
         found = (_names(place / name) for name in sorted(lying.names_in(place)) if name[0] != ".")
-        return sorted(names[1] for names in found if names is not None and names[0] == case)
+        return sorted(names[1] for names in found if names is not None)
 
     def reads(self) -> Iterator[tuple[str, str]]:
         """Case and reader of all work that is kept, in a stable order."""
@@ -210,7 +210,7 @@ class Store:
     @contextlib.contextmanager
     def _working(self, case: str, reader: str) -> Iterator[None]:
         """Under the lock that is held, or one for the moment."""
-        held = self.held_locks.get((case, reader))
+        held = self.held_locks.get(self.folder(case, reader))
         if held is not None:
             held.refresh()
             yield

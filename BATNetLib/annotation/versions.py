@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputRefused
 from ..volume import Volume, hash_file
+from .keys import folder_key
 from .maskfile import read_mask_file
 from .record import Record
 
@@ -50,7 +51,8 @@ def numbers_in(names: list[str]) -> list[int]:
 def names_in(folder: Path) -> list[str]:
     """What lies in a folder, by one listing; nothing where it does not exist. Raises ``InputRefused``."""
     try:
-        return [entry.name for entry in os.scandir(folder)]
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -117,7 +119,8 @@ def _bytes(path: Path) -> bytes:
 
 def _require_own(record: Record, number: int, case: str, reader: str) -> None:
     """A folder that was copied or renamed by hand is not the version that its name says."""
-    if (record.version, record.case, record.reader) != (number, case, reader):
+    own = [record.version, folder_key(record.case), folder_key(record.reader)]
+    if own != [number, folder_key(case), folder_key(reader)]:
         raise InputRefused(
             "version-moved",
             "The version says of itself that it is another one (another number, case or reader).",
