@@ -9,6 +9,15 @@ set(BATNetLib_SCRIPTS
   BATNetLib/adipose/slabs.py
   BATNetLib/adipose/threshold.py
   BATNetLib/agreement/__init__.py
+  BATNetLib/agreement/adjudication.py
+  BATNetLib/agreement/compare.py
+  BATNetLib/agreement/facts.py
+  BATNetLib/agreement/figures.py
+  BATNetLib/agreement/kappa.py
+  BATNetLib/agreement/reads.py
+  BATNetLib/agreement/regions.py
+  BATNetLib/agreement/saving.py
+  BATNetLib/agreement/volumes.py
   BATNetLib/analysis/__init__.py
   BATNetLib/analysis/cache.py
   BATNetLib/analysis/casefolder.py
@@ -28,6 +37,26 @@ set(BATNetLib_SCRIPTS
   BATNetLib/analysis/result.py
   BATNetLib/analysis/table.py
   BATNetLib/annotation/__init__.py
+  BATNetLib/annotation/caselock.py
+  BATNetLib/annotation/durable.py
+  BATNetLib/annotation/grids.py
+  BATNetLib/annotation/index.py
+  BATNetLib/annotation/keys.py
+  BATNetLib/annotation/manifest.py
+  BATNetLib/annotation/maskfile.py
+  BATNetLib/annotation/mirror.py
+  BATNetLib/annotation/mirrorplane.py
+  BATNetLib/annotation/mirrorsearch.py
+  BATNetLib/annotation/petfiles.py
+  BATNetLib/annotation/plainnifti.py
+  BATNetLib/annotation/propose.py
+  BATNetLib/annotation/rawnrrd.py
+  BATNetLib/annotation/readahead.py
+  BATNetLib/annotation/record.py
+  BATNetLib/annotation/scanfile.py
+  BATNetLib/annotation/store.py
+  BATNetLib/annotation/versions.py
+  BATNetLib/annotation/worklist.py
   BATNetLib/batch/__init__.py
   BATNetLib/batch/backends.py
   BATNetLib/batch/caselist.py
@@ -60,16 +89,21 @@ set(BATNetLib_SCRIPTS
   BATNetLib/brown/network.py
   BATNetLib/brown/patches.py
   BATNetLib/cli/__init__.py
+  BATNetLib/cli/agreement.py
   BATNetLib/cli/analyze.py
+  BATNetLib/cli/annotate.py
   BATNetLib/cli/batch.py
   BATNetLib/cli/dataset.py
   BATNetLib/cli/demo.py
+  BATNetLib/cli/demo_train.py
   BATNetLib/cli/dicom_seg.py
   BATNetLib/cli/doctor.py
   BATNetLib/cli/evaluate.py
   BATNetLib/cli/models.py
   BATNetLib/cli/pet.py
+  BATNetLib/cli/priority.py
   BATNetLib/cli/stopping.py
+  BATNetLib/cli/train.py
   BATNetLib/coarse.py
   BATNetLib/dataset/__init__.py
   BATNetLib/dataset/cases.py
@@ -117,6 +151,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/evaluation/tables.py
   BATNetLib/evaluation/words.py
   BATNetLib/events.py
+  BATNetLib/locking.py
   BATNetLib/lungs/__init__.py
   BATNetLib/lungs/airway.py
   BATNetLib/lungs/check.py
@@ -128,6 +163,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/models/checkpoints.py
   BATNetLib/models/demonstration.py
   BATNetLib/models/download.py
+  BATNetLib/models/exporting.py
   BATNetLib/models/fetching.py
   BATNetLib/models/importing.py
   BATNetLib/models/inert.py
@@ -137,6 +173,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/models/reading.py
   BATNetLib/models/registry.py
   BATNetLib/models/store.py
+  BATNetLib/models/torchfile.py
   BATNetLib/models/weights.py
   BATNetLib/morphology.py
   BATNetLib/pet/__init__.py
@@ -170,7 +207,49 @@ set(BATNetLib_SCRIPTS
   BATNetLib/preflight/tissue.py
   BATNetLib/preflight/view.py
   BATNetLib/resources.py
+  BATNetLib/tabletext.py
   BATNetLib/training/__init__.py
+  BATNetLib/training/adipose_augment.py
+  BATNetLib/training/adipose_data.py
+  BATNetLib/training/adipose_network.py
+  BATNetLib/training/adipose_stage.py
+  BATNetLib/training/brown_augment.py
+  BATNetLib/training/brown_data.py
+  BATNetLib/training/brown_loss.py
+  BATNetLib/training/brown_masks.py
+  BATNetLib/training/brown_stage.py
+  BATNetLib/training/brown_start.py
+  BATNetLib/training/brown_validate.py
+  BATNetLib/training/caseids.py
+  BATNetLib/training/checkpoint.py
+  BATNetLib/training/config.py
+  BATNetLib/training/contract.py
+  BATNetLib/training/demo.py
+  BATNetLib/training/demo_cohort.py
+  BATNetLib/training/detached.py
+  BATNetLib/training/devices.py
+  BATNetLib/training/distributed.py
+  BATNetLib/training/dryrun.py
+  BATNetLib/training/examples.py
+  BATNetLib/training/examples_adipose.py
+  BATNetLib/training/examples_brown.py
+  BATNetLib/training/finish.py
+  BATNetLib/training/logs.py
+  BATNetLib/training/loop.py
+  BATNetLib/training/measuring.py
+  BATNetLib/training/modelcard.py
+  BATNetLib/training/optimise.py
+  BATNetLib/training/pictures.py
+  BATNetLib/training/predicting.py
+  BATNetLib/training/prefetch.py
+  BATNetLib/training/prepare.py
+  BATNetLib/training/report.py
+  BATNetLib/training/report_figures.py
+  BATNetLib/training/runfolder.py
+  BATNetLib/training/sampling.py
+  BATNetLib/training/session.py
+  BATNetLib/training/source.py
+  BATNetLib/training/statuswords.py
   BATNetLib/volume/__init__.py
   BATNetLib/volume/boxes.py
   BATNetLib/volume/checks.py
@@ -193,10 +272,19 @@ set(BATNetLib_SCRIPTS
   )
 
 set(BATNetLib_RESOURCES
+  BATNetLib/agreement/report.html.j2
   BATNetLib/analysis/report.html.j2
   BATNetLib/batch/templates/contact_sheet.html.j2
   BATNetLib/dataset/summary.html.j2
   BATNetLib/evaluation/report.html.j2
+  BATNetLib/training/modelcard.md.j2
+  BATNetLib/training/presets/demo-adipose.yaml
+  BATNetLib/training/presets/demo-brown.yaml
+  BATNetLib/training/presets/modern-adipose.yaml
+  BATNetLib/training/presets/modern-brown.yaml
+  BATNetLib/training/presets/published-adipose.yaml
+  BATNetLib/training/presets/published-brown.yaml
+  BATNetLib/training/report.html.j2
   Resources/models/demo-adipose.safetensors
   Resources/models/demo-adipose.safetensors.json
   Resources/models/demo-brown.safetensors

@@ -29,6 +29,7 @@ COMMANDS = (
     "dataset",
     "train",
     "annotate",
+    "agreement",
     "evaluate",
     "demo",
     "models",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from BATNetLib.agreement.adjudicate import ADJUDICATED, adjudicate, save_adjudicated
+from BATNetLib.agreement.adjudication import ADJUDICATED, adjudicate, save_adjudicated
 from BATNetLib.agreement.regions import find_regions
 from BATNetLib.annotation.mirrorplane import MirrorPlane
 from BATNetLib.annotation.store import Store
