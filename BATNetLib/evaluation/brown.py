@@ -161,10 +161,11 @@ def evaluate_scores(
 
 def _require_both_classes(present: set[int], cases: int) -> None:
     if len(present) < 2:
-        only = f"label {present.pop()}" if present else "no case"
+        label = next(iter(present), None)
+        found = f"All {cases} cases have" if cases > 1 else "The one case has"
         raise InputRefused(
             "one-class",
-            f"The {cases} cases have {only} only." if cases else "No case has both label and probability.",
+            f"{found} label {label} only." if cases else "No case has both label and probability.",
             "Cases with and without brown fat are needed: nothing can be told apart otherwise.",
             "Add cases of the other class.",
         )

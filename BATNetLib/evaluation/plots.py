@@ -34,23 +34,23 @@ def mask_figures(result: MaskEvaluation) -> dict[str, bytes]:
     """PNG by name: "raincloud" and, from three cases on, "bland-altman"; none without cases to show."""
     figures = {}
     if result.of_state(BOTH):
-        figures["raincloud"] = _figure(lambda f: _overlap_clouds(f, result), (8.4, 3.4))
+        figures["raincloud"] = figure_png(lambda f: _overlap_clouds(f, result), (8.4, 3.4))
     if result.agreement() is not None:
-        figures["bland-altman"] = _figure(lambda f: _bland_altman(f, result))
+        figures["bland-altman"] = figure_png(lambda f: _bland_altman(f, result))
     return figures
 
 
 def score_figures(result: ScoreEvaluation) -> dict[str, bytes]:
     """PNG by name: "roc", "reliability", "decision-curve" and "raincloud"."""
     return {
-        "roc": _figure(lambda f: _roc(f, result)),
-        "reliability": _figure(lambda f: _reliability(f, result)),
-        "decision-curve": _figure(lambda f: _decision(f, result)),
-        "raincloud": _figure(lambda f: _score_clouds(f, result)),
+        "roc": figure_png(lambda f: _roc(f, result)),
+        "reliability": figure_png(lambda f: _reliability(f, result)),
+        "decision-curve": figure_png(lambda f: _decision(f, result)),
+        "raincloud": figure_png(lambda f: _score_clouds(f, result)),
     }
 
 
-def _figure(draw: Callable[[Any], None], size: tuple[float, float] = _SIZE) -> bytes:
+def figure_png(draw: Callable[[Any], None], size: tuple[float, float] = _SIZE) -> bytes:
     """Draw without pyplot, so that neither a screen nor the user's settings take part."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

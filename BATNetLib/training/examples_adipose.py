@@ -21,7 +21,7 @@ from ..volume import Grid, Volume, write_volume
 from .caseids import numbered
 from .contract import Parts, StageTraining
 from .examples import MOST_CASES, Budget
-from .pictures import mask_picture
+from .pictures import around, mask_picture
 from .predicting import predict_slab, read_fat_case
 
 #: Slices of a case that are predicted, and how many of them are drawn.
@@ -120,12 +120,13 @@ def _write_case(example: Example, found: np.ndarray, done: list[int], folder: Pa
         files[role] = f"{example.id}-{role}.nrrd"
         write_volume(Volume(array[first : last + 1], part), folder / files[role])
     pictures = []
+    # One part of the image for all slices of a case: they stay comparable.
+    spacing = grid.spacing[1:]
+    shown = around(example.truth.any(axis=0), spacing)
     for number in _spread(done, MOST_PICTURES):
         name = f"{example.id}-slice-{example.slices[number]:04d}.png"
-        data = mask_picture(
-            example.ct.array[number], example.truth[number], found[number], example.ct.spacing[1:]
-        )
-        (folder / name).write_bytes(data)
+        planes = (example.ct.array[number], example.truth[number], found[number])
+        (folder / name).write_bytes(mask_picture(*planes, spacing, shown))
         pictures.append(name)
     truth, predicted = example.truth[first : last + 1], found[first : last + 1]
     both = int(np.count_nonzero(truth)) + int(np.count_nonzero(predicted))

@@ -21,19 +21,27 @@ BOTH, MISSED, INVENTED = (86, 180, 233), (240, 228, 66), (213, 94, 0)
 _ALPHA = {"both": 0.45, "other": 0.85}
 #: Longest edge of one section in pixels, and space around the fat in mm.
 _EDGE, _MARGIN_MM = 380, 12.0
+#: Pixels between the two sections.
+_BETWEEN = 4
 #: Edge of a patch in the picture of stage 2, the space around it, and pixels between the sides.
 _CELL, _FRAME, _GAP = 76, 5, 14
 _MARKS = {POSITIVE: "+", IGNORED: "?"}
 
 
-def mask_picture(hu: np.ndarray, truth: np.ndarray, found: np.ndarray, spacing: tuple[float, ...]) -> bytes:
-    """PNG of a slice, plain on the left and with both masks on the right, in true proportions.
+def mask_picture(
+    hu: np.ndarray,
+    truth: np.ndarray,
+    found: np.ndarray,
+    spacing: tuple[float, ...],
+    part: tuple[slice, slice],
+) -> bytes:
+    """PNG of a slice, plain above and with both masks below, in true proportions.
 
-    ``hu``, ``truth``, ``found``: [row, column]; ``spacing``: mm along rows and columns.
+    ``hu``, ``truth``, ``found``: [row, column]; ``spacing``: mm along rows and columns; ``part``: rows and
+    columns that are shown.
     """
     from PIL import Image
 
-    part = _around(truth | found, spacing)
     hu, truth, found = hu[part], truth[part], found[part]
     low, high = WINDOW
     grey = ((np.clip(hu.astype(np.float32), low, high) - low) / (high - low) * 255).astype(np.uint8)
@@ -52,9 +60,9 @@ def mask_picture(hu: np.ndarray, truth: np.ndarray, found: np.ndarray, spacing: 
         (found & ~truth, INVENTED, _ALPHA["other"]),
     ):
         laid[mask] = laid[mask] * (1 - alpha) + np.array(colour, np.float32) * alpha
-    image = Image.new("RGB", (2 * size[0] + 6, size[1]), (255, 255, 255))
+    image = Image.new("RGB", (size[0], 2 * size[1] + _BETWEEN), (255, 255, 255))
     image.paste(sized(plain), (0, 0))
-    image.paste(sized(laid.astype(np.uint8)), (size[0] + 6, 0))
+    image.paste(sized(laid.astype(np.uint8)), (0, size[1] + _BETWEEN))
     write(image, "R", (6, size[1] // 2), anchor="lm")
     write(image, "L", (size[0] - 6, size[1] // 2), anchor="rm")
     return png(image)
@@ -93,7 +101,7 @@ def patch_picture(
     return png(image)
 
 
-def _around(mask: np.ndarray, spacing: tuple[float, ...]) -> tuple[slice, slice]:
+def around(mask: np.ndarray, spacing: tuple[float, ...]) -> tuple[slice, slice]:
     """Rows and columns of ``mask`` with a margin; everything where it is empty."""
     ends = []
     for axis, mm in zip((1, 0), spacing, strict=False):

@@ -21,8 +21,6 @@ from runs import (
     trained_threshold,
 )
 
-pytest.importorskip("torch")
-
 from BATNetLib.dataset.scans import read_scan
 from BATNetLib.events import Events
 from BATNetLib.training import examples, examples_adipose, runfolder
