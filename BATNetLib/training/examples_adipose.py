@@ -122,7 +122,7 @@ def _write_case(example: Example, found: np.ndarray, done: list[int], folder: Pa
     pictures = []
     # One part of the image for all slices of a case: they stay comparable.
     spacing = grid.spacing[1:]
-    shown = around(example.truth.any(axis=0), spacing)
+    shown = around(np.any(example.truth, axis=0), spacing)
     for number in _spread(done, MOST_PICTURES):
         name = f"{example.id}-slice-{example.slices[number]:04d}.png"
         planes = (example.ct.array[number], example.truth[number], found[number])
