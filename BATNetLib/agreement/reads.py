@@ -62,11 +62,7 @@ def find_reads(
     chosen = tuple(dict.fromkeys(readers)) if readers else tuple(n for n in known if n != ADJUDICATED)
     unknown = [name for name in chosen if name not in known]
     if unknown or len(chosen) < 2:
-        found = (
-            f"No reads of {', '.join(unknown)} are kept here."
-            if unknown
-            else f"{len(chosen)} reader was named."
-        )
+        found = f"No reads of {', '.join(unknown)} are kept here." if unknown else "There is one reader only."
         raise UsageError(
             "agreement-readers",
             found,

@@ -26,7 +26,9 @@ def scores_of(value):
     return {depot: {side: give(depot, side) for side in SIDES} for depot in DEPOTS}
 
 
-def keep(store, case, reader, mask, *, status="done", scores=None, ct="ct-of-case", grid=GRID, midplane=MIDDLE):
+def keep(
+    store, case, reader, mask, *, status="done", scores=None, ct="ct-of-case", grid=GRID, midplane=MIDDLE
+):
     """Save one read; returns the version."""
     record = Record(
         status=status,
