@@ -47,6 +47,28 @@ def write_raw(volume: Volume, path: Path, events: Events) -> int:
 
 def read_raw(path: Path) -> Volume:
     """A volume that ``write_raw`` wrote; raises ``InputRefused`` ("prepared-damaged") for anything else."""
+    array, affine = _read(path)
+    return volume_on_own_grid(array.transpose(2, 1, 0), affine)
+
+
+def read_raw_for_slicer(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels [k, j, i] and 4x4 IJK-to-RAS matrix of a node for a volume that ``write_raw`` wrote.
+
+    As 3D Slicer's own reader would give them: the slices of a left-handed volume are turned round. Reading
+    the file and handing the array to a node is several times quicker than that reader. Raises as
+    ``read_raw``.
+    """
+    array, affine = _read(path)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    if np.linalg.det(affine[:3, :3]) < 0:
+        array = np.ascontiguousarray(array[::-1])
+        affine[:3, 3] += affine[:3, 2] * (len(array) - 1)
+        affine[:3, 2] *= -1
+    return array, affine
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels with the file's fastest axis last, and 4x4 affine, file index to LPS mm."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -59,7 +81,7 @@ def read_raw(path: Path) -> Volume:
         for axis, text in enumerate(said["space directions"].split()):
             affine[:3, axis] = _numbers(text)
         affine[:3, 3] = _numbers(said["space origin"])
-        array = np.fromfile(path, dtype, offset=end).reshape(size[::-1])
+        return np.fromfile(path, dtype, offset=end).reshape(size[::-1]), affine
     except (OSError, ValueError, KeyError, StopIteration, UnicodeDecodeError) as error:
         raise InputRefused(
             "prepared-damaged",
@@ -67,7 +89,6 @@ def read_raw(path: Path) -> Volume:
             "It must be as it was written.",
             "Open the case from its own files.",
         ) from error
-    return volume_on_own_grid(array.transpose(2, 1, 0), affine)
 
 
 def _vector(values: np.ndarray) -> str:

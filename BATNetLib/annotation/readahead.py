@@ -24,7 +24,7 @@ from ..volume import Volume
 from ..workfiles import output_errors, whole_folder
 from .grids import fingerprint
 from .keys import folder_key
-from .rawnrrd import read_raw, write_raw
+from .rawnrrd import read_raw, read_raw_for_slicer, write_raw
 from .scanfile import read_mask_beside, read_scan_file
 from .worklist import WorkItem
 
@@ -56,6 +56,14 @@ class Prepared:
     def read(self, role: str) -> Volume:
         """The volume of a role; raises ``InputRefused`` ("prepared-damaged")."""
         return read_raw(self.files[role])
+
+    def for_slicer(self, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels [k, j, i] and 4x4 IJK-to-RAS matrix for a node; the quickest way to show a case.
+
+        Give the node a display node with its window set before the voxels: the default one looks for a window
+        in a histogram of all of them, which takes longer than everything else.
+        """
+        return read_raw_for_slicer(self.files[role])
 
 
 def prepare(
