@@ -99,10 +99,10 @@ class AdiposeTraining:
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Loss of the global batch, see ``distributed.gather_items``."""
-        outputs = network(batch["slabs"].float() / 255)
+        outputs = network(_whole(batch["slabs"]) / 255)
         levels = outputs if isinstance(outputs, list) else [outputs]
-        truth = gather_items(batch["mask"])[:, None].float()
-        losses = [self._criterion(gather_items(level.float()), truth) for level in levels]
+        truth = _whole(gather_items(batch["mask"])[:, None])
+        losses = [self._criterion(gather_items(_whole(level)), truth) for level in levels]
         shares = [_LEVEL_SHARE**n for n in range(len(levels))]
         total = torch.stack([share * value for share, value in zip(shares, losses, strict=True)]).sum()
         parts: dict[str, float | Tensor] = {}
@@ -158,11 +158,11 @@ class AdiposeTraining:
         size = self.config.batch_size
         for first in range(0, len(case.images), size):
             numbers = slice(first, first + size)
-            slabs = _padded(np.asarray(case.images[case.slabs[numbers]]), *case.images.shape[1:])
-            truth = torch.from_numpy(_padded(np.asarray(case.mask[numbers]), *case.images.shape[1:])).to(
-                device
-            )
-            logits = network(torch.from_numpy(slabs).to(device).float() / 255).float()
+            # Copies: torch takes no arrays that are mapped from a file for reading only.
+            slabs = _padded(np.array(case.images[case.slabs[numbers]]), *case.images.shape[1:])
+            mask = _padded(np.array(case.mask[numbers]), *case.images.shape[1:])
+            truth = torch.from_numpy(mask).to(device)
+            logits = _whole(network(_whole(torch.from_numpy(slabs).to(device)) / 255))
             inside = torch.softmax(logits, dim=1)[:, 1]
             found, marked = inside > THRESHOLD, truth > 0
             both += int((found & marked).sum())
@@ -205,3 +205,8 @@ def _padded(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
         return array
     pads = [(0, 0)] * (array.ndim - 2) + [(m // 2, m - m // 2) for m in missing]
     return np.pad(array, pads)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """In whole precision (float32 unless torch is told otherwise), also after half precision."""
+    return tensor.to(torch.get_default_dtype())

@@ -77,7 +77,7 @@ class GlobalBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
             return super().forward(input)
-        x = input.float()
+        x = input.to(torch.get_default_dtype())
         over = [d for d in range(x.dim()) if d != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
         count = float(x.numel() // x.shape[1] * world_size())

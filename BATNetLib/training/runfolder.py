@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch.lock import is_gone, myself
-from ..errors import BATNetError, InputRefused, UsageError
+from ..errors import BATNetError, InputRefused, OutputRefused, UsageError
 from ..workfiles import output_errors, whole_file
 
 SCHEMA_VERSION = 1
@@ -34,6 +34,7 @@ STOPPED, DONE, FAILED = "stopped", "done", "failed"
 AT_WORK = (STARTING, RUNNING, VALIDATING, STOPPING)
 #: Seconds between two signs of life, and after how many a process of another computer counts as lost.
 BEAT, SILENCE = 3.0, 60.0
+_ATTEMPTS = 20
 
 
 def now() -> str:
@@ -215,11 +216,14 @@ class RunState:
         return self._fields[key]
 
     def update(self, *, now_: bool = True, **fields: Any) -> None:
-        """Change fields; with ``now_`` False they wait for the next sign of life."""
+        """Change fields; with ``now_`` False they are written within a second or two, and it never raises."""
         with self._lock:
             self._fields.update(fields)
-            if now_ or time.monotonic() - self._written > 1.0:
+            if now_:
                 self._write()
+            elif time.monotonic() - self._written > 1.0:
+                with contextlib.suppress(BATNetError, OSError):
+                    self._write()
 
     def fail(self, error: BATNetError) -> None:
         """State "failed" with the error in words; never raises."""
@@ -229,8 +233,16 @@ class RunState:
     def _write(self) -> None:
         with self._lock:
             self._fields["heartbeat"] = now()
-            write_json(self.folder / STATE, self._fields)
             self._written = time.monotonic()
+            for attempt in range(_ATTEMPTS):
+                try:
+                    write_json(self.folder / STATE, self._fields)
+                    return
+                except OutputRefused as error:
+                    # On Windows a file cannot be replaced in the moment in which somebody reads it.
+                    if os.name != "nt" or error.code != "output-unwritable" or attempt == _ATTEMPTS - 1:
+                        raise
+                    time.sleep(0.05)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):

@@ -67,7 +67,8 @@ def work(
     from .devices import is_first_process
 
     if not is_first_process():
-        return _follow(folder.expanduser().absolute(), config)
+        with _process_group():
+            return _follow(folder.expanduser().absolute(), config)
     folder = require_run(folder)
     with run_lock(folder):
         former = read_state(folder)
@@ -77,7 +78,7 @@ def work(
         clear_stop(folder)
         kept = {key: former.get(key) for key in ("epoch", "step", "steps", "best", "seconds_per_epoch")}
         fields = {**kept, "epochs": config.epochs, "metric": vars(config.metric()), "state": STARTING}
-        with RunState(folder, **fields) as state, _watched(folder, events):
+        with RunState(folder, **fields) as state, _watched(folder, events), _process_group():
             return _work(folder, config, events, state, resuming)
 
 
@@ -227,6 +228,18 @@ def _report(folder: Path, events: Events) -> None:
 
 
 # --- small things
+
+
+@contextmanager
+def _process_group() -> Iterator[None]:
+    """Leave the group of processes at the end, if this one came to be in one."""
+    try:
+        yield
+    finally:
+        import torch.distributed as dist
+
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
 
 
 @contextmanager
