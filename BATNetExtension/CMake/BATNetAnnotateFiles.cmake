@@ -6,6 +6,7 @@ set(BATNetAnnotate_SCRIPTS
   BATNetAnnotateModule/agreement_card.py
   BATNetAnnotateModule/arrays.py
   BATNetAnnotateModule/casenodes.py
+  BATNetAnnotateModule/disputes.py
   BATNetAnnotateModule/mirror_card.py
   BATNetAnnotateModule/mirrorview.py
   BATNetAnnotateModule/opening.py

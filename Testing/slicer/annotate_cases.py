@@ -27,11 +27,12 @@ def phantom(seed=3):
 
 
 def suv_of(made):
-    """A PET on a coarser grid of its own: SUV 4 in the brown fat, 0.6 elsewhere."""
+    """A PET on a coarser grid of its own: SUV 4 in the brown fat, 0.6 in the rest of the body."""
     from BATNetLib.volume import Grid, Volume
 
     brown = made.brown
-    array = np.where(brown.array > 0, 4.0, 0.6).astype(np.float32)[:, ::2, ::2]
+    array = np.where(brown.array > 0, 4.0, np.where(made.ct.array > -500, 0.6, 0.0))
+    array = array.astype(np.float32)[:, ::2, ::2]
     affine = brown.grid.affine.copy()
     affine[:3, 1:3] *= 2
     return Volume(np.ascontiguousarray(array), Grid(array.shape, affine))
@@ -61,12 +62,55 @@ def cases(tmp_path, names=CASES):
     return root
 
 
-def open_annotate(open_panel):
-    """The panel, with its views built as in Slicer and nobody asking back."""
+class Nearby:
+    """The engine without a process of its own, for tests of other things: ``annotate`` and ``agreement`` run
+    here, their last words are told from the event loop."""
+
+    def __init__(self):
+        self.calls = []
+
+    def start(self, arguments, listener=None):
+        from stage import scripted_engine as script
+
+        from BATNetLib.errors import BATNetError
+
+        words = [str(argument) for argument in arguments]
+        self.calls.append(words)
+        try:
+            step = script.result(self._run(words))
+        except BATNetError as error:
+            step = script.error(error.code, error.found, error.wanted, error.remedy, error.exit_code)
+        return script.ScriptedRunner(step).start(arguments, listener)
+
+    @staticmethod
+    def _run(words):
+        import argparse
+        import contextlib
+        import io
+
+        from BATNetLib.cli import agreement, annotate
+        from BATNetLib.events import Events
+
+        parser = argparse.ArgumentParser()
+        common = argparse.ArgumentParser(add_help=False)
+        common.add_argument("--events", default="json")
+        commands = parser.add_subparsers(dest="command")
+        for command in (annotate, agreement):
+            command.add_parser(commands, common)
+        args = parser.parse_args(words)
+        with contextlib.redirect_stdout(io.StringIO()):
+            args.run(args, Events())
+        return str(getattr(args, "out", None) or args.scratch)
+
+
+def open_annotate(open_panel, engine=None):
+    """The panel, with its views built as in Slicer. ``engine``: the real one in a process where None."""
     from batnet_cases import build_views
 
     build_views()
-    return open_panel(MODULE).python.panel
+    panel = open_panel(MODULE).python.panel
+    panel.runner = engine
+    return panel
 
 
 def open_list(panel, process_events, source, store, reader="Anna Reader"):

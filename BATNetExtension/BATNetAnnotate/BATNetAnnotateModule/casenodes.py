@@ -16,12 +16,13 @@ from BATNetSlicer.resultmask import TERMINOLOGY
 from BATNetSlicer.resultnodes import batch
 from BATNetSlicer.texts import _
 
-FAT, BROWN = "adipose", "brown"
+FAT, BROWN, READER = "adipose", "brown", "reader-"
 #: HU of the CT and SUV of the PET, black to white.
 FAT_WINDOW, SUV_WINDOW = (-300.0, 100.0), (0.0, 5.0)
 PET_OPACITY = 0.35
 _LABELMAP = "Binary labelmap"
 _ORANGE = (0.95, 0.45, 0.05)
+_READERS = ((0.1, 0.75, 0.95), (1.0, 0.85, 0.1), (0.95, 0.3, 0.75), (0.3, 0.9, 0.4))
 
 
 @dataclass
@@ -142,6 +143,21 @@ def make_nodes(
         inner.AddSegment(segment, key)
         display.SetSegmentOpacity2DFill(key, opacity)
     return nodes
+
+
+def add_reader(nodes: CaseNodes, name: str, mask: Cropped, number: int) -> None:
+    """Show the mask of a reader as an outline beside the case's own segments."""
+    part = mask if mask.array.size else Cropped(np.zeros((1, 1, 1), bool), (0, 0, 0))
+    segment = slicer.vtkSegment()
+    segment.SetName(name)
+    segment.SetColor(*_READERS[number % len(_READERS)])
+    segment.SetLabelValue(1)
+    segment.AddRepresentation(_LABELMAP, nodes._image(part))
+    key = f"{READER}{number}"
+    nodes.segmentation.GetSegmentation().AddSegment(segment, key)
+    display = nodes.segmentation.GetDisplayNode()
+    display.SetSegmentOpacity2DFill(key, 0.12)
+    display.SetSegmentVisibility(FAT, False)
 
 
 def window(volume: Any, span: tuple[float, float], colours: Any = None) -> None:

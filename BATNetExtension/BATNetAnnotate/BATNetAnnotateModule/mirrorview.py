@@ -14,6 +14,7 @@ MAIN, MIRROR = "Red", "BATNetMirror"
 #: Layouts of Slicer's own have small numbers; those of users start at 500.
 LAYOUT = 20500
 _MARK = "BATNet.MirrorCursor"
+_MAGENTA = (1.0, 0.25, 0.95)
 _VIEW = (
     '<item{size}><view class="vtkMRMLSliceNode" singletontag="{tag}">'
     '<property name="orientation" action="default">{orientation}</property>'
@@ -239,6 +240,7 @@ def _new_marker() -> Any:
     display.SetGlyphTypeFromString("CrossDot2D")
     display.SetTextScale(0.0)
     display.SetPointLabelsVisibility(False)
-    display.SetSelectedColor(0.55, 0.42, 0.95)
-    display.SetColor(0.55, 0.42, 0.95)
+    display.SetGlyphScale(4.0)
+    display.SetSelectedColor(*_MAGENTA)
+    display.SetColor(*_MAGENTA)
     return node

@@ -24,8 +24,9 @@ from BATNetSlicer.job_words import Failure
 from BATNetSlicer.masks import Cropped, cropped
 from BATNetSlicer.texts import _
 
+from . import disputes
 from .arrays import Lattice
-from .casenodes import BROWN, make_nodes, show, volume_node
+from .casenodes import add_reader, make_nodes, show, volume_node
 from .saver import failure_of
 from .session import Session
 
@@ -53,6 +54,7 @@ class Loaded:
     why_not: str = ""
     final: bool = False
     notes: list[str] = field(default_factory=list)
+    others: dict[str, Cropped] = field(default_factory=dict)
 
 
 class Opener:
@@ -93,12 +95,14 @@ class Opener:
         from_dataset: bool,
         force: bool = False,
         start_over: bool = False,
+        compared: dict[str, int] | None = None,
         done: Callable[[Session, list[str]], None],
         failed: Callable[[Failure], None],
     ) -> None:
         """Read ``item`` and show it; one of ``done`` and ``failed`` is called, unless another one is opened.
 
         ``force``: take the case over where it is locked. ``start_over``: leave the reader's versions aside.
+        ``compared``: reader to version: show their masks instead, to be looked at only.
         """
         self._wanted += 1
         wanted = self._wanted
@@ -114,7 +118,9 @@ class Opener:
             self._progress(None, _("Loading {case} ...").format(case=item.case))
             node = self.volumes.get(item.case)
             held = _Held(node) if node is not None else None
-            work = _Reading(item, store, reader, self.scratch, held, from_dataset, force, start_over)
+            work = _Reading(
+                item, store, reader, self.scratch, held, from_dataset, force, start_over, compared
+            )
             self._work = Background(work.run, loaded, not_loaded)
 
         def loaded(outcome: Loaded | None) -> None:
@@ -153,11 +159,14 @@ class Opener:
                 pet = volume_node(_("{case} PET").format(case=item.case), *loaded.pet)
                 own.append(pet)
         nodes = make_nodes(item.case, ct, loaded.fat, loaded.brown, pet, own)
+        for number, (name, mask) in enumerate(loaded.others.items()):
+            add_reader(nodes, name, mask, number)
         show(nodes)
         session = Session(item, store, reader, nodes)
         session.lock, session.why_not, session.final = loaded.lock, loaded.why_not, loaded.final
         session.began_from, session.fat_edited = loaded.began_from, loaded.fat_edited
         session.fingerprint = loaded.fingerprint
+        session.compared = bool(loaded.others)
         session.pet = loaded.pet_volume if loaded.pet_unit == "SUVbw" else None
         session.pet_of_unknown_unit = loaded.pet_volume if loaded.pet_unit != "SUVbw" else None
         _remember(session, loaded.version)
@@ -239,6 +248,7 @@ class _Reading:
     from_dataset: bool
     force: bool
     start_over: bool
+    compared: dict[str, int] | None = None
 
     def run(self) -> Loaded | None:
         """None where the case was not read ahead yet."""
@@ -256,6 +266,13 @@ class _Reading:
                 return None
             self._read_prepared(prepared, loaded)
             shape = loaded.ct.shape
+        if self.compared is not None:
+            loaded.brown = None
+            loaded.others = disputes.shown_masks(self.store, self.item.case, self.compared)
+            loaded.why_not = _(
+                "Shown with the masks of the readers that are compared; nothing is painted here."
+            )
+            return loaded
         self._read_version(loaded, shape)
         self._lock(loaded)
         return loaded
@@ -402,6 +419,3 @@ class _Listener(JobListener):
         self._opener = None
         if opener._job.state is state or opener._job.state.is_over:
             opener._over(self._failure)
-
-
-__all__ = ["BROWN", "Loaded", "Opener", "read_ahead_words"]

@@ -52,7 +52,9 @@ class Panel:
         self.paint = PaintCard(ui, self._voxels_changed, self.say, lambda question: self.ask(question))
         self.scores = ScoresCard(ui, DEPOTS, self._scored)
         self.mirror = MirrorCard(ui, self.paint, self._plane_moved, self._mouse_moved)
-        self.agreement = AgreementCard(ui, self._reads, self.engine, self.show_case_of)
+        self.agreement = AgreementCard(
+            ui, self._reads, self.engine, self.look_at, lambda question: self.ask(question)
+        )
         self.shortcuts = Shortcuts(self.keys())
         for name, action in (
             ("nextButton", self.next),
@@ -177,6 +179,7 @@ class Panel:
             self.opener.volumes = volumes
             self.list.enable()
             self.list.take(worklist)
+            self.agreement.forget()
             self._show()
 
         def failed(error: Exception) -> None:
@@ -209,9 +212,8 @@ class Panel:
                 self.list.worklist.store,
                 self.list.worklist.reader,
                 from_dataset=bool(self.ui.datasetMaskBox.checked),
-                done=self._opened,
                 failed=self._not_opened,
-                **options,
+                **{"done": self._opened, **options},
             )
             self._show()
 
@@ -282,32 +284,18 @@ class Panel:
         elif self.list.worklist is not None:
             self.say(_("This is the first case that the filter shows."))
 
-    def show_case_of(self, case: str, then: Callable[[], None]) -> None:
-        """Open a case of the list for the agreement panel, then go on."""
-        if self.session is not None and self.session.case == case:
+    def look_at(self, case: str, versions: dict[str, int], then: Callable[[], None]) -> None:
+        """Show a case with the masks of readers that are compared, then go on."""
+        session = self.session
+        if session is not None and session.case == case and session.compared:
             then()
             return
-        self._then = then
-        opened = self._opened
 
-        def done(session: Session, notes: list[str]) -> None:
-            opened(session, notes)
+        def opened(session: Session, notes: list[str]) -> None:
+            self._opened(session, notes)
             then()
 
-        self.leave(
-            lambda ok: (
-                self.opener.open(
-                    self.list.item(case),
-                    self.list.worklist.store,
-                    self.list.worklist.reader,
-                    from_dataset=False,
-                    done=done,
-                    failed=self._not_opened,
-                )
-                if ok
-                else None
-            )
-        )
+        self.open_case(self.list.item(case), compared=versions, done=opened)
 
     def start_over(self) -> None:
         """Begin the case anew; what was saved stays as former versions."""
@@ -468,7 +456,9 @@ class Panel:
         have_list = self.list.worklist is not None and self._opening is None
         ui.nextButton.enabled = have_list and self.list.next() is not None
         ui.previousButton.enabled = have_list and self.list.previous() is not None
-        ui.breakLockButton.visible = session is not None and not editable and not session.final
+        ui.breakLockButton.visible = (
+            session is not None and not editable and not session.final and not session.compared
+        )
         ui.startOverButton.visible = editable and session.version is not None and session.status == "draft"
         self.agreement.enable()
         self._show_case()

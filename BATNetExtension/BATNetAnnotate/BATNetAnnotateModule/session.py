@@ -59,7 +59,8 @@ class Snapshot:
 @dataclass
 class Session:
     """``item``: of the work list. ``lock``: held while the case may be changed, else None, and ``why_not``
-    says why. ``version``: newest one of this reader; ``began_from``: how the mask began."""
+    says why. ``version``: newest one of this reader; ``began_from``: how the mask began. ``compared``: the
+    masks of several readers are shown."""
 
     item: Any
     store: Any
@@ -75,6 +76,7 @@ class Session:
     comment: str = ""
     flagged: bool = False
     final: bool = False
+    compared: bool = False
     plane: Any = None
     pet: Any = None
     pet_of_unknown_unit: Any = None

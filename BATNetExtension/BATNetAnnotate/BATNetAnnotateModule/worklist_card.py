@@ -83,10 +83,7 @@ class WorkListCard:
     def take(self, worklist: Any) -> None:
         """Show another list."""
         self.worklist, self.current = worklist, None
-        notes = list(worklist.warnings)
-        if worklist.passed_over:
-            notes.append(_("{number} things were passed over.").format(number=worklist.passed_over))
-        self.say(" ".join(notes))
+        self.say(" ".join(worklist.warnings))
         self.show()
 
     def refresh(self, case: str) -> None:
@@ -148,12 +145,15 @@ class WorkListCard:
         table.setRowCount(len(items))
         table.setHorizontalHeaderLabels([_("Case"), _("Status"), _("Time"), _("Note")])
         table.verticalHeader().setVisible(False)
-        table.horizontalHeader().setStretchLastSection(True)
-        table.horizontalHeader().setResizeContentsPrecision(50)
+        header = table.horizontalHeader()
+        header.setStretchLastSection(True)
+        header.setResizeContentsPrecision(50)
+        for column in (CASE, STATUS, TIME):
+            header.setSectionResizeMode(column, qt.QHeaderView.Interactive)
         for row, item in enumerate(items):
             self._put(row, item)
         for column in (CASE, STATUS, TIME):
-            table.resizeColumnToContents(column)
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         self._count()
         self.choose(self.current)
 
