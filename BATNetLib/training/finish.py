@@ -180,7 +180,7 @@ def _entry(
             "demonstration": demonstration,
             "calibrated": False,
             "sha256": digest,
-            "patents": list(known["batnet-brown"].patents) if "batnet-brown" in known else [],
+            "patents": [] if demonstration else list(known["batnet-brown"].patents),
             "notes": summary_words(weights.stage, measured) or NOT_VALIDATED,
         }
     )

@@ -242,8 +242,7 @@ def summary_words(stage: str, measured: Sequence[Measured]) -> str:
         if estimate is None or estimate.value is None:
             continue
         words = f"{main[1]} {estimate_words(estimate)}"
-        if estimate.low is not None:
-            words += f" ({interval_words(estimate)})"
+        words += f" ({interval_words(estimate)})" if estimate.low is not None else " (no interval)"
         said.append(f"{part.part.capitalize()}, {_count(part.cases, 'case')}: {words}.")
     return " ".join(said)
 

@@ -153,8 +153,11 @@ def duration(seconds: float | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A figure of the validation with four digits."""
-    return "–" if value is None else f"{value:.4g}".replace("-", "−")
+    """A loss or a figure of the validation, with four digits behind the point where that says enough."""
+    if value is None:
+        return "–"
+    plain = value == 0 or 0.001 <= abs(value) < 100
+    return (f"{value:.4f}" if plain else f"{value:.4g}").replace("-", "−")
 
 
 # --- what the page shows

@@ -59,7 +59,7 @@ def _loss(figure: Any, steps: list[dict[str, Any]], epochs: list[dict[str, Any]]
         axes.set_ylim(top=top)
     axes.set(xlabel="Epoch", ylabel="Loss")
     _whole_epochs(axes)
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
 
 
 def _metrics(
@@ -76,7 +76,7 @@ def _metrics(
     if best and best.get("value") is not None:
         at, value = best["epoch"], best["value"]
         axes.axvline(at, color=SOFT, lw=0.8, ls=":")
-        label = f"best: {value:.4g} in epoch {at}"
+        label = f"best: {value:.4f} in epoch {at}"
         axes.plot([at], [value], "o", color=ORANGE, mec="white", ms=8, zorder=5, label=label)
     shares = all(0 <= v <= 1 for name in names for _, v in _of(epochs, name) if np.isfinite(v))
     if shares:

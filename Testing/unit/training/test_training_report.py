@@ -77,7 +77,7 @@ def test_the_page_tells_data_course_settings_and_stands_alone(run: Path) -> None
         "Research use only, not a medical device.",
         "Training of stage 1, adipose tissue",
         "finished after 6 of 6 epochs",
-        "0.95 Dice, best in epoch 4",
+        "0.9500 Dice, best in epoch 4",
         "37 s in whole epochs",
         "Train 84",
         "Validation 18",
@@ -302,7 +302,7 @@ def test_a_page_of_stage_2_shows_patches_and_auc(tmp_path: Path) -> None:
     (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     page = page_of(run)
     assert "Training of stage 2, brown-fat probability" in page.words
-    assert "0.95 AUC, best" in page.words
+    assert "0.9500 AUC, best" in page.words
     assert "validation-002 – probability 0.750, label brown fat" in page.words
 
 
