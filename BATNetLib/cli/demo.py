@@ -1,4 +1,4 @@
-"""``batnet demo``: an invented patient, analysed the whole way with the demonstration models."""
+"""``batnet demo``: an invented patient, analysed the whole way; or both stages trained on a cohort."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from .. import RESEARCH_USE_ONLY
 from ..errors import EXIT_DONE, UsageError
 from ..events import Events
+from . import demo_train
 
 DEFAULT_OUT = "batnet-demo"
 DEFAULT_SEED = 4
@@ -24,6 +25,8 @@ EXAMPLES = """examples:
       makes a phantom, analyses it, writes batnet-demo/case and batnet-demo/result
   batnet demo --seed 12 --brown left --out /tmp/another
       another invented patient, with brown fat on the left side only
+  batnet demo --train
+      a cohort of phantoms, both stages trained on it, measured on phantoms never seen (some minutes)
 """
 
 
@@ -32,14 +35,25 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser = subparsers.add_parser(
         "demo",
         parents=[common],
-        help="make a phantom and analyse it, without any download",
+        help="make a phantom and analyse it, or train on phantoms, without any download",
         description="Makes an invented patient (a phantom whose brown fat is known) and analyses it with "
         f"demonstration models that were trained on phantoms. {RESEARCH_USE_ONLY}",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--out", type=Path, default=Path(DEFAULT_OUT), metavar="DIR", help=f"folder (default: {DEFAULT_OUT})"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder (default: {DEFAULT_OUT}, or {demo_train.DEFAULT_OUT} with --train)",
+    )
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help="train both stages on a cohort of phantoms and measure them on phantoms never seen",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="with --train: a smaller cohort, about a minute of computing"
     )
     parser.add_argument(
         "--seed", type=_seed, default=DEFAULT_SEED, metavar="N", help=f"patient (default: {DEFAULT_SEED})"
@@ -47,13 +61,11 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         choices=["small", "full"],
-        default="full",
         help="small: 3 mm voxels, seconds; full: 512 x 512 (default)",
     )
     parser.add_argument(
         "--brown",
         choices=["both", "left", "right", "none"],
-        default="both",
         help="sides of the patient that have brown fat (default: both)",
     )
     parser.add_argument(
@@ -64,7 +76,26 @@ def add_parser(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, events: Events) -> int:
-    """Make the phantom case and its analysis; the folder appears whole or not at all."""
+    """Make the phantom case and its analysis; the folder appears whole or not at all.
+
+    Raises ``UsageError`` for a folder that holds other things.
+    """
+    if args.out is None:
+        args.out = Path(demo_train.DEFAULT_OUT if args.train else DEFAULT_OUT)
+    replace = _may_be_replaced(args.out)
+    if args.train:
+        return demo_train.run(args, events, MARK, replace)
+    if args.quick:
+        raise UsageError(
+            "demo-options",
+            "--quick was given without --train.",
+            "It makes the training shorter.",
+            "Say --train --quick, or --size small for a small phantom.",
+        )
+    return _analysed(args, events, replace)
+
+
+def _analysed(args: argparse.Namespace, events: Events, replace: bool) -> int:
     from ..analysis import AnalysisOptions, analyze_files, case_inputs
     from ..dataset.phantom import make_phantom, write_phantom
     from ..device import require_torch
@@ -72,13 +103,12 @@ def run(args: argparse.Namespace, events: Events) -> int:
     from .analyze import tell
 
     out = args.out
-    replace = _may_be_replaced(out)
     if not args.phantom_only:
         require_torch()
     start = time.perf_counter()
     with whole_folder(out, replace=replace) as folder:
         with events.stage("make the phantom"):
-            phantom = make_phantom(args.seed, brown=args.brown, size=args.size)
+            phantom = make_phantom(args.seed, brown=args.brown or "both", size=args.size or "full")
         with events.stage("write the case"):
             write_phantom(phantom, folder / CASE)
         truth = {

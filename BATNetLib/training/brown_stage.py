@@ -69,8 +69,8 @@ def build(
     def of(cases: tuple[TrainingCase, ...]) -> list[LabelledCase]:
         return [found[case.case] for case in cases if case.case in found]
 
-    stage = BrownTraining(config, of(parts.train), of(parts.validation), of(parts.test))
-    stage.parts, stage.temporary = parts, temporary
+    stage = BrownTraining(config, parts, of(parts.train), of(parts.validation), of(parts.test))
+    stage.temporary = temporary
     return stage
 
 
@@ -85,16 +85,16 @@ class BrownTraining:
     def __init__(
         self,
         config: Config,
+        parts: Parts,
         train: list[LabelledCase],
         validation: list[LabelledCase],
         test: list[LabelledCase] | None = None,
         memory: PatchMemory | None = None,
     ) -> None:
         _require_cases(train, validation)
-        self.config, self.metric = config, config.metric()
+        self.config, self.parts, self.metric = config, parts, config.metric()
         self.train_cases, self.validation_cases, self.test_cases = train, validation, test or []
         self.memory = memory or PatchMemory(int(config.memory_gb * 2**30))
-        self.parts: Parts | None = None
         #: Holds the folder of the patches while the stage lives, where no run folder does.
         self.temporary: Any = None
         assert isinstance(config.loss, LossFields)
