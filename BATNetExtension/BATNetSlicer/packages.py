@@ -17,11 +17,19 @@ from typing import Any
 from .texts import _
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+#: What training needs, on top of torch.
+TRAINING = Path(__file__).with_name("requirements-train.txt")
 #: Below 2.10 loading a checkpoint can run code (CVE-2025-32434, CVE-2026-24747).
 TORCH = ">=2.10,<3"
 REQUESTER = "BATNet"
 #: Import names that differ from the name of the package.
-_IMPORTED_AS = {"Jinja2": "jinja2", "Pillow": "PIL"}
+_IMPORTED_AS = {
+    "Jinja2": "jinja2",
+    "lightning-fabric": "lightning_fabric",
+    "Pillow": "PIL",
+    "PyYAML": "yaml",
+    "scikit-learn": "sklearn",
+}
 
 
 class InstallRefused(Exception):
@@ -46,10 +54,10 @@ def torch_need() -> Need:
     return _need("torch", TORCH)
 
 
-def package_needs() -> list[Need]:
-    """The other packages."""
+def package_needs(requirements: Path = REQUIREMENTS) -> list[Need]:
+    """The other packages: those of an analysis, or of ``TRAINING``."""
     needs = []
-    for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
+    for line in requirements.read_text(encoding="utf-8").splitlines():
         line = line.partition("#")[0].strip()
         if line:
             name = re.match(r"[A-Za-z0-9._-]+", line)[0]
@@ -80,15 +88,15 @@ def install_torch() -> None:
     _forget_what_was_found()
 
 
-def install_packages() -> None:
+def install_packages(requirements: Path = REQUIREMENTS) -> None:
     """Install the other packages, after asking. Raises ``InstallRefused``."""
     import slicer
 
     packaging = _packaging(slicer)
-    missing = [need for need in package_needs() if not need.met]
+    missing = [need for need in package_needs(requirements) if not need.met]
     try:
         if packaging is not None:
-            packaging.pip_ensure(packaging.load_requirements(str(REQUIREMENTS)), requester=REQUESTER)
+            packaging.pip_ensure(packaging.load_requirements(str(requirements)), requester=REQUESTER)
         elif missing:
             listed = ", ".join(need.name for need in missing)
             question = _("Install {packages} into Slicer's Python?").format(packages=listed)

@@ -99,6 +99,7 @@ def test_the_catalogue_entry_and_the_project_agree():
     [
         ("BATNetExtension/BATNetExtension.png", (128, 128)),
         ("BATNetExtension/BATNet/Resources/Icons/BATNet.png", (128, 128)),
+        ("BATNetExtension/BATNetTrain/Resources/Icons/BATNetTrain.png", (128, 128)),
         ("BATNetExtension/BATNetSlicer/Icons/BATNetPhantom.png", (260, 280)),
         ("BATNetExtension/BATNetSlicer/Icons/BATNetChest.png", (260, 280)),
     ],
@@ -167,7 +168,11 @@ import BATNetLib
 for package in (BATNetSlicer, BATNetModule, BATNetLib):
     place = Path(package.__file__ or package.__path__[0])
     assert Path({str(tmp_path)!r}) in place.parents, place
-modules.unload("BATNet")
+train = modules.open_panel({str(tmp_path / "lib" / "BATNetTrain.py")!r}).python.panel
+assert process_events(lambda: train.doctor is not None, 60)
+import BATNetTrainModule
+assert Path({str(tmp_path)!r}) in Path(BATNetTrainModule.__file__).parents
+modules.unload_all()
 print("installed and running")
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -1,0 +1,1 @@
+"""The parts of the module BATNetTrain; ``panel.Panel`` puts them together."""

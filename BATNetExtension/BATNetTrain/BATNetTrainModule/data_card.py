@@ -1,0 +1,174 @@
+"""The data to train on: a folder or a list, looked at by ``batnet dataset check``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from BATNetSlicer.job_contract import JobRunner, Result
+from BATNetSlicer.job_words import Failure
+from BATNetSlicer.texts import _
+
+from .calls import Call
+from .findings import MOST_ROWS, FindingsTable
+from .form import offer
+from .words import training_words
+
+STAGES = ("adipose", "brown")
+
+
+class DataCard:
+    """``changed()`` is called when the user chose other data or another stage."""
+
+    def __init__(self, ui: Any, runner: Callable[[], JobRunner], changed: Callable[[], None]) -> None:
+        self.ui, self._runner, self._changed = ui, runner, changed
+        self._call: Call | None = None
+        self._folder: Path | None = None
+        self._table = FindingsTable(ui.findingsTable)
+        offer(ui.stageCombo, [(training_words(stage), stage) for stage in STAGES])
+        ui.dataFolderButton.connect("clicked()", self._choose_folder)
+        ui.dataListButton.connect("clicked()", self._choose_list)
+        ui.checkButton.connect("clicked()", self.check)
+        ui.checkCancelButton.connect("clicked()", self.cancel)
+        ui.findingsButton.connect("clicked()", self._save_table)
+        for edit in (ui.dataEdit, ui.patientEdit):
+            edit.connect("textChanged(QString)", lambda *_: self._other())
+        ui.stageCombo.connect("currentIndexChanged(int)", lambda *_: self._other())
+        self._clear()
+
+    # --- what was chosen
+    @property
+    def stage(self) -> str:
+        return self.ui.stageCombo.itemData(self.ui.stageCombo.currentIndex)
+
+    @property
+    def source(self) -> str:
+        return self.ui.dataEdit.text.strip()
+
+    def arguments(self) -> list[str]:
+        """The data and how patients are told, for ``batnet dataset`` and ``batnet train``."""
+        words = [self.source]
+        pattern = self.ui.patientEdit.text.strip()
+        if pattern:
+            words += ["--patient-pattern", pattern]
+        return words
+
+    def why_not(self) -> str | None:
+        """Why nothing can be done with the data, in words; None where it can."""
+        if not self.source:
+            return _("Choose a folder with scans and masks.")
+        if not Path(self.source).exists():
+            return _("The folder of the data is not there.")
+        return None
+
+    def _other(self) -> None:
+        self.close()
+        self._clear()
+        self._changed()
+
+    # --- checking
+    def check(self) -> None:
+        why_not = self.why_not()
+        if why_not is not None:
+            self._say(why_not)
+            return
+        self.close()
+        self._folder = Path(tempfile.mkdtemp(prefix="BATNet-", dir=slicer.app.temporaryPath or None))
+        words = ["dataset", "check", *self.arguments(), "--stage", self.stage, "--csv", str(self._csv())]
+        self._say(_("Looking for cases ..."))
+        self._call = Call(self._runner(), words, self._checked, self._failed, self._cancelled, self._say)
+        self.show()
+
+    def cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self.ui.checkCancelButton.enabled = False
+
+    def close(self) -> None:
+        """End a check that runs; its table goes."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _checked(self, result: Result) -> None:
+        facts = result.facts
+        counts = facts.get("counts") or {}
+        cases, patients = len(facts.get("cases") or []), facts.get("patients")
+        words = _("{cases} cases of {patients} patients.").format(cases=cases, patients=patients)
+        if not any(counts.values()):
+            words = _("{words} Nothing was found.").format(words=words)
+        else:
+            words = _("{words} {block} in the way, {warn} to look at, {note} to know.").format(
+                words=words, **{level: counts.get(level, 0) for level in ("block", "warn", "note")}
+            )
+        if facts.get("blocking"):
+            words = _("{words} Cases that are in the way are left out of a split.").format(words=words)
+        rows = self._table.show(facts.get("findings") or [])
+        if rows > MOST_ROWS:
+            words = _("{words} The first {shown} of {rows} rows are shown.").format(
+                words=words, shown=MOST_ROWS, rows=rows
+            )
+        self._over(words)
+        self.ui.findingsButton.visible = rows > 0 and self._csv().is_file()
+
+    def _failed(self, failure: Failure) -> None:
+        self._over(failure.text)
+
+    def _cancelled(self) -> None:
+        self._over(_("Cancelled."))
+
+    def _over(self, words: str) -> None:
+        self._call = None
+        self._say(words)
+        self.show()
+
+    # --- showing
+    def _clear(self) -> None:
+        self._table.show([])
+        self.ui.findingsButton.visible = False
+        self._say("")
+        self.show()
+
+    def show(self) -> None:
+        ui, busy = self.ui, self._call is not None
+        ui.checkButton.visible, ui.checkCancelButton.visible = not busy, busy
+        ui.checkButton.enabled = bool(self.source)
+        ui.checkCancelButton.enabled = busy
+
+    def _say(self, words: str) -> None:
+        self.ui.checkLabel.text = words
+        self.ui.checkLabel.visible = bool(words)
+
+    # --- dialogs
+    def _csv(self) -> Path:
+        return (self._folder or Path()) / "findings.csv"
+
+    def _save_table(self) -> None:
+        path = qt.QFileDialog.getSaveFileName(None, _("Save the findings"), "findings.csv", "CSV (*.csv)")
+        if not path:
+            return
+        try:
+            shutil.copyfile(self._csv(), path)
+            self._say(_("The table is saved."))
+        except OSError:
+            self._say(_("The table could not be written there."))
+
+    def _choose_folder(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with training data"))
+        if folder:
+            self.ui.dataEdit.text = folder
+
+    def _choose_list(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            None, _("Choose a list of cases"), "", _("Lists") + " (*.csv *.json)"
+        )
+        if path:
+            self.ui.dataEdit.text = path
