@@ -33,7 +33,13 @@ def volume_on_own_grid(array: np.ndarray, affine: np.ndarray) -> Volume:
     order, flips, _ = axis_order(affine)
     shape = (array.shape[0], array.shape[1], array.shape[2])
     source = Source(Grid(shape, affine), order, flips)
-    return Volume(reorder(array, source), canonical_grid(source), source)
+    turned = reorder(array, source) if array.flags.writeable else _view(array, source)
+    return Volume(turned, canonical_grid(source), source)
+
+
+def _view(array: np.ndarray, source: Source) -> np.ndarray:
+    step = tuple(slice(None, None, -1) if flip else slice(None) for flip in source.flips)
+    return array.transpose(source.order)[step]
 
 
 def from_slicer(array: np.ndarray, ijk_to_ras: np.ndarray) -> Volume:
@@ -60,6 +66,16 @@ def on_own_grid(volume: Volume) -> tuple[np.ndarray, Grid]:
             "Open the CT for annotation (it is then not resampled) and paint there.",
         )
     return unreorder(volume.array, source), source.grid
+
+
+def laid_out_like(mask: Volume, other: Volume) -> Volume:
+    """``mask`` with the axes and directions of the file of ``other``, which lies on the same voxels.
+
+    3D Slicer turns the slices of a left-handed scan round when it loads it; this turns a mask back. Raises
+    ``InputRefused`` ("other-grid") where the voxels are not the same.
+    """
+    other.require_same_grid(mask, "mask")
+    return Volume(mask.array, other.grid, other.source, mask.facts)
 
 
 def fingerprint(ct: Volume) -> str:

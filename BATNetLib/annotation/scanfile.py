@@ -83,6 +83,27 @@ def read_scan_file(
     return Volume(values, volume.grid, volume.source, facts)
 
 
+def read_layout(path: Path) -> Volume | None:
+    """How the voxels of a volume file lie, from its header alone: a ``Volume`` of zeros that take no memory.
+
+    None for DICOM (a stack of files has no layout of its own) and for files that cannot be read.
+    """
+    import SimpleITK as sitk
+
+    if path.is_dir() or ending(path.name) is None:
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        shape = _three(reader.GetSize(), path.name)
+        affine = _affine(reader)
+        checks.require_affine(affine, path.name)
+    except (RuntimeError, InputRefused):
+        return None
+    return volume_on_own_grid(np.broadcast_to(np.uint8(0), shape), affine)
+
+
 def read_mask_beside(path: Path, ct: Volume, role: str, *, events: Events | None = None) -> Volume:
     """A dataset's mask ("adipose", "brown" or "lungs") on the CT's grid and in its file axes; uint8.
 

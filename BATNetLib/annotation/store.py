@@ -33,9 +33,11 @@ from ..workfiles import output_errors, registered
 from . import versions as lying
 from .caselock import CaseLock
 from .durable import flush_file, flush_folder, rename_folder, write_flushed, write_once
+from .grids import laid_out_like
 from .keys import folder_key
 from .maskfile import write_mask
 from .record import FILES, Record
+from .scanfile import read_layout
 from .versions import FINAL_NAME, RECORD_NAME, Version
 
 #: The search for cases passes a folder with this file over.
@@ -143,6 +145,7 @@ class Store:
         adipose: Volume | None = None,
         record: Record,
         parent: int | None = None,
+        ct_file: Path | None = None,
     ) -> Version:
         """Keep a state of the work as a new version; nothing is overwritten, ever.
 
@@ -151,6 +154,8 @@ class Store:
         brown, adipose : masks (bool, or integers 0 and 1) on the CT's own grid, see ``grids``.
         record : what the caller knows (see ``Record``); the rest is filled in.
         parent : the version that the work began with, None for none.
+        ct_file : the CT as a volume file; the masks then get its very axes, whatever order the program that
+            they were painted in has put them into.
 
         Goes through the ``CaseLock`` that this store's user holds, or takes one for the moment. The version
         is on the disk (fsync) when this returns. Raises ``InputRefused``: "read-locked", "case-locked",
@@ -161,6 +166,9 @@ class Store:
         if adipose is not None:
             brown.require_same_grid(adipose, "adipose mask")
         masks = {"brown": brown} | ({"adipose": adipose} if adipose is not None else {})
+        layout = read_layout(ct_file) if ct_file is not None else None
+        if layout is not None:
+            masks = {role: laid_out_like(mask, layout) for role, mask in masks.items()}
 
         def write(folder: Path) -> dict[str, dict[str, Any]]:
             return {

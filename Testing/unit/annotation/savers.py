@@ -46,6 +46,7 @@ def forever(root, case, reader):
     grid = Grid.canonical((40, 64, 64), (2.0, 1.0, 1.0))
     store = Store(root)
     with CaseLock(store, case, reader):
+        say("ready")
         while True:
             brown = Volume((rng.random(grid.shape) < 0.5).astype(np.uint8), grid)
             version = store.save(case, reader, brown, adipose=brown, record=Record(seconds=1))
