@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BATNetError
+from ..errors import BATNetError, Cancelled
+from ..events import Events
 from ..models.loading import LoadedModel
 from ..workfiles import whole_folder
 from .contract import StageTraining
@@ -37,32 +38,50 @@ MOST_CASES = 3
 _SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3.0, 20.0
 
 
-class Budget:
-    """How long examples may go on: until the time is over or the run is asked to stop."""
+class Budget(Events):
+    """How long examples may go on: until the time is over or the run is asked to stop.
 
-    def __init__(self, run: Path, seconds: float) -> None:
-        self._run, self._until = run, time.monotonic() + seconds
+    As events of what is read for them it ends that, too, when the run is asked to stop.
+    """
+
+    def __init__(self, run: Path, seconds: float, events: Events | None = None) -> None:
+        super().__init__()
+        self._run, self._until, self._outer = run, time.monotonic() + seconds, events or Events()
         self.note: str | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._outer.cancelled or stop_requested(self._run)
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Cancelled()
 
     def over(self) -> bool:
         """Whether to end now; ``note`` then says why."""
-        if stop_requested(self._run):
+        if self.cancelled:
             self.note = "The run was asked to stop: the rest was left out."
         elif time.monotonic() > self._until:
             self.note = "Examples may take a tenth of an epoch: the rest was left out."
         return self.note is not None
 
 
-def write_examples(run: Path, stage: StageTraining, network: nn.Module, epoch: int) -> bool:
-    """Write ``examples`` of a run anew; whether that was possible. Raises nothing but the wish to end.
+def write_examples(
+    run: Path, stage: StageTraining, network: nn.Module, epoch: int, events: Events | None = None
+) -> bool:
+    """Write ``examples`` of a run anew; whether that was possible. Errors become a warning in the log.
 
-    ``network``: as it is trained, on its device; it is left as it is.
+    ``network``: as it is trained, on its device; it is left as it is. ``events``, or the file "stop" of the
+    run: asked to stop, it ends with what it has.
     """
     try:
         device = str(next(network.parameters()).device)
         model = as_model(stage.trained_weights(network), "the best state so far")
-        _write(run, stage, model, device, epoch)
+        _write(run, stage, model, device, epoch, Budget(run, _seconds(run), events))
         return True
+    except Cancelled:
+        # The loop notices the same wish by itself.
+        return False
     except BATNetError as error:
         _warn(run, error.code, f"No example predictions were written: {error.found}")
     except Exception as error:
@@ -79,8 +98,9 @@ def read_examples(run: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and facts.get("schema") == SCHEMA else None
 
 
-def _write(run: Path, stage: StageTraining, model: LoadedModel, device: str, epoch: int) -> None:
-    budget = Budget(run, _seconds(run))
+def _write(
+    run: Path, stage: StageTraining, model: LoadedModel, device: str, epoch: int, budget: Budget
+) -> None:
     with whole_folder(run / EXAMPLES, replace=True) as folder:
         part, cases = _writer(stage.stage)(run, stage, model, device, folder, budget)
         facts = {

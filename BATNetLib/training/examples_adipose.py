@@ -14,8 +14,10 @@ import numpy as np
 
 from ..adipose.slabs import slab_indices, window_to_uint8
 from ..dataset.cases import TrainingCase
+from ..dataset.inner import Inner
 from ..device import choose_device
-from ..errors import BATNetError
+from ..errors import BATNetError, Cancelled
+from ..events import Events
 from ..models.loading import LoadedModel
 from ..volume import Grid, Volume, write_volume
 from .caseids import numbered
@@ -51,7 +53,7 @@ def write_cases(
     """Write pictures and volumes into ``folder``; the part of the split and a record of each case."""
     if run not in _KEPT:
         _KEPT.clear()
-        _KEPT[run] = _choose(stage.parts)
+        _KEPT[run] = _choose(stage.parts, budget)
     part, examples = _KEPT[run]
     target = choose_device(device)
     network = model.network.to(target)
@@ -71,7 +73,7 @@ def write_cases(
     return part, records
 
 
-def _choose(parts: Parts) -> tuple[str, list[Example]]:
+def _choose(parts: Parts, events: Events) -> tuple[str, list[Example]]:
     part = "validation" if parts.validation else "train"
     cases = getattr(parts, part)
     ids = numbered((case.case for case in cases), part, parts.sha256)
@@ -81,7 +83,9 @@ def _choose(parts: Parts) -> tuple[str, list[Example]]:
         if len(examples) == MOST_CASES:
             break
         try:
-            examples.append(_read(case, ids[case.case]))
+            examples.append(_read(case, ids[case.case], events))
+        except Cancelled:
+            raise
         except BATNetError as error:
             refusal = error
     if refusal is not None and not examples:
@@ -89,8 +93,8 @@ def _choose(parts: Parts) -> tuple[str, list[Example]]:
     return part, examples
 
 
-def _read(case: TrainingCase, name: str) -> Example:
-    fat = read_fat_case(case)
+def _read(case: TrainingCase, name: str, events: Events) -> Example:
+    fat = read_fat_case(case, Inner(events, tell=False))
     total = len(fat.truth)
     marked = np.flatnonzero(fat.truth.any(axis=(1, 2)))
     first, last = (int(marked[0]), int(marked[-1])) if len(marked) else (0, total - 1)

@@ -50,7 +50,8 @@ def finish_run(
     weights, digest = _own_form(run / (BEST if (run / BEST).is_file() else LAST))
     warnings: list[str] = []
     name = _free_name(str(facts.get("name") or f"{stage.stage}-model"), digest, warnings)
-    measured = _measured(run, stage, weights, name, digest, parts, events, warnings)
+    known = dataset.patients_known
+    measured = _measured(run, stage, weights, name, digest, parts, known, events, warnings)
     entry = _entry(name, weights, digest, facts, state, parts, measured)
     write_whole(description_path(run / BEST), description_text(entry))
     file = _store(weights, entry, events, warnings)
@@ -102,6 +103,7 @@ def _measured(
     name: str,
     digest: str,
     parts: Parts,
+    patients_known: bool,
     events: Events,
     warnings: list[str],
 ) -> list[Measured]:
@@ -110,7 +112,9 @@ def _measured(
     found = []
     for part in PARTS:
         try:
-            measured = measure(part, stage, model, parts, device=device, events=events)
+            measured = measure(
+                part, stage, model, parts, patients_known=patients_known, device=device, events=events
+            )
             if measured is not None:
                 _save(run / EVALUATION / part, measured, events, warnings)
                 found.append(measured)

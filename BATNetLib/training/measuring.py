@@ -93,11 +93,13 @@ def measure(
     model: LoadedModel,
     parts: Parts,
     *,
+    patients_known: bool = False,
     device: str = "auto",
     events: Events | None = None,
 ) -> Measured | None:
     """Let ``model`` answer all cases of ``part`` ("validation" or "test") and measure it; None without cases.
 
+    ``patients_known``: whether the data say who the patients are, even where each has one case.
     Raises ``BATNetError`` where a case can no longer be read, ``Cancelled``.
     """
     events = events or Events()
@@ -105,11 +107,14 @@ def measure(
     if stage.stage == "adipose":
         if not getattr(parts, part):
             return None
-        found = _measure_adipose(part, getattr(parts, part), model, parts.sha256, device, events, inner)
+        cases = getattr(parts, part)
+        given = patients_known or _patients_given(cases)
+        found = _measure_adipose(part, cases, model, parts.sha256, given, device, events, inner)
     else:
         if not getattr(stage, f"{part}_cases", None):
             return None
-        found = _measure_brown(part, stage, model, parts.sha256, device, events, inner)
+        given = patients_known or _patients_given(getattr(stage, f"{part}_cases"))
+        found = _measure_brown(part, stage, model, parts.sha256, given, device, events, inner)
     found.warnings = inner.warnings
     return found
 
@@ -127,6 +132,7 @@ def _measure_adipose(
     cases: Sequence[TrainingCase],
     model: LoadedModel,
     split: str,
+    given: bool,
     device: str,
     events: Events,
     inner: Events,
@@ -135,7 +141,6 @@ def _measure_adipose(
 
     ids = numbered((case.case for case in cases), part, split)
     patients = numbered((case.patient for case in cases), "patient", split)
-    given = _patients_given(cases)
     result = MaskEvaluation(MaskOptions(), [], [], given)
     known, left_out = True, 0
     with events.stage(f"measure on {part}", len(cases)) as stage:
@@ -186,12 +191,18 @@ def _measure_adipose(
 
 
 def _measure_brown(
-    part: str, stage: Any, model: LoadedModel, split: str, device: str, events: Events, inner: Events
+    part: str,
+    stage: Any,
+    model: LoadedModel,
+    split: str,
+    given: bool,
+    device: str,
+    events: Events,
+    inner: Events,
 ) -> Measured:
     cases = getattr(stage, f"{part}_cases")
     ids = numbered((case.case for case in cases), part, split)
     patients = numbered((case.patient for case in cases), "patient", split)
-    given = _patients_given(cases)
     target = choose_device(device)
     network = model.network.to(target)
     rows = []

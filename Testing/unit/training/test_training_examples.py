@@ -12,6 +12,7 @@ import pytest
 from runs import (
     NAMES,
     SPACING,
+    SPLIT_SHA,
     adipose_stage,
     cohort,
     config_of,
@@ -24,6 +25,7 @@ from runs import (
 from BATNetLib.dataset.scans import read_scan
 from BATNetLib.events import Events
 from BATNetLib.training import examples, examples_adipose, runfolder
+from BATNetLib.training.caseids import numbered
 from BATNetLib.training.contract import Parts, Workspace
 from BATNetLib.volume import read_volume
 
@@ -110,8 +112,11 @@ def test_patches_of_stage_2_stand_beside_their_labels(tmp_path: Path, data) -> N
     assert len(cases) == examples.MOST_CASES
     assert {case["label"] for case in cases} == {0, 1}
     rows = stage.validate(network.eval(), 0, 1, Events())
+    ids = numbered((row["case"] for row in rows), "validation", SPLIT_SHA)
     for case in cases:
-        row = next(r for r in rows if r["probability"] == pytest.approx(case["probability"], abs=1e-5))
+        row = next(row for row in rows if ids[row["case"]] == case["id"])
+        assert row["label"] == case["label"]
+        assert row["probability"] == pytest.approx(case["probability"], abs=1e-5)
         assert row["patch_labels"] == case["patch_labels"]
         assert row["patch_probabilities"] == pytest.approx(case["patch_probabilities"], abs=1e-5)
         assert len(case["patch_labels"]) == 32
@@ -190,9 +195,19 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_no_end(run: Path, data
     assert done == (examples.read_examples(run) is not None)
 
 
-def test_a_wish_to_stop_cuts_the_examples_short(run: Path, data) -> None:
+def test_a_wish_to_stop_ends_even_the_reading(run: Path, data) -> None:
+    lines = len(runfolder.read_log(run))
     runfolder.request_stop(run)
-    assert examples.write_examples(run, adipose_stage(parts_of(data)), trained_threshold(), 1)
+    assert not examples.write_examples(run, adipose_stage(parts_of(data)), trained_threshold(), 1)
+    assert examples.read_examples(run) is None
+    assert len(runfolder.read_log(run)) == lines
+
+
+def test_a_wish_to_stop_cuts_the_examples_short(run: Path, data) -> None:
+    stage, network, events = adipose_stage(parts_of(data)), trained_threshold(), Events()
+    examples.write_examples(run, stage, network, 1)
+    events.cancel()
+    assert examples.write_examples(run, stage, network, 2, events)
     facts = examples.read_examples(run)
     assert "asked to stop" in facts["note"]
     assert [len(case["slices"]) for case in facts["cases"]] == [1]

@@ -173,6 +173,7 @@ def test_a_finished_run_names_its_model_and_figures(run: Path, quick) -> None:
         "finished",
         "The model is in the list as clinic-fat.",
         "batnet analyze SCAN --adipose-model clinic-fat",
+        "batnet models export clinic-fat --format authors",
         "It is late.",
         "Validation: 18 cases of 17 patients",
         "0.930 0.900 to 0.950 bootstrap of 18 patients 18",
