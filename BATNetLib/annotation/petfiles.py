@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from ..batch.caselist import ID, FolderEntry, entry_of, read_rows
 from ..batch.cases import Found
 from ..batch.words import plain_cell
 
-#: Names (before the ending) of a PET beside a CT; "suv" is taken as SUV by body weight already.
-NAMES = ("suv", "pet")
+#: Names (before the ending) of a PET beside a CT, the first one first.
+NAMES = ("suv", "pet_suv", "pet")
+_SUV = re.compile(r"(.*[ _.-])?suv(bw)?([ _.-].*)?", re.IGNORECASE)
 
 
 def pet_of_rows(manifest: Path, source: Path) -> dict[str, Path]:
@@ -34,7 +36,7 @@ def pet_of_rows(manifest: Path, source: Path) -> dict[str, Path]:
 
 
 def pets_beside(ct: Path) -> Path | None:
-    """A PET called ``suv`` or ``pet`` (volume, or folder of DICOM files) beside a CT; None without one."""
+    """A PET under one of ``NAMES`` (volume, or folder of DICOM files) beside a CT; None without one."""
     try:
         names = {entry.name.lower(): entry for entry in os.scandir(ct.parent)}
     except OSError:
@@ -44,6 +46,11 @@ def pets_beside(ct: Path) -> Path | None:
             if entry.path != str(ct) and ((ending(name) and stem(name) == known) or name == known):
                 return Path(entry.path)
     return None
+
+
+def called_suv(path: Path) -> bool:
+    """Whether a volume says by its name that it holds SUV by body weight, such as ``pet_suv.nii.gz``."""
+    return bool(_SUV.fullmatch(stem(path.name)))
 
 
 def _rows(manifest: Path) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from ..volume import Volume
 from ..workfiles import output_errors, whole_folder
 from .grids import fingerprint
 from .keys import folder_key
+from .petfiles import called_suv
 from .rawnrrd import read_raw, read_raw_for_slicer, write_raw
 from .scanfile import read_mask_beside, read_scan_file
 from .worklist import WorkItem
@@ -196,7 +197,8 @@ def _pet(
 def read_pet_of_case(path: Path, events: Events | None = None) -> tuple[Volume, str | None]:
     """The PET of a case and what its voxels are: "SUVbw", or None for a volume that does not say.
 
-    DICOM is turned into SUVbw by the rules of ``BATNetLib.pet``; a volume called ``suv`` is SUVbw already.
+    DICOM is turned into SUVbw by the rules of ``BATNetLib.pet``; a volume with ``suv`` as a word of its name
+    is SUVbw already.
     Raises ``InputRefused`` naming what is missing for an SUV.
     """
     from ..pet.read import is_dicom, read_pet
@@ -204,7 +206,7 @@ def read_pet_of_case(path: Path, events: Events | None = None) -> tuple[Volume, 
     if is_dicom(path):
         return read_pet(path, events=events).suv, "SUVbw"
     volume = read_scan_file(path, kind="map", axes="header", events=events)
-    return volume, "SUVbw" if path.name.lower().startswith("suv") else None
+    return volume, "SUVbw" if called_suv(path) else None
 
 
 def _place(item: WorkItem, scratch: Path) -> Path:

@@ -214,9 +214,9 @@ def open_worklist(
     """The cases of a folder, or of a CSV or JSON manifest (its column ``pet`` may name a PET).
 
     The order of a list is kept; a folder is in natural order. A PET is found as well beside the CT, called
-    ``pet`` or ``suv`` (volume or folder). Nothing is read but names and small records. Raises ``UsageError``
-    where nothing is found, for an empty reader, and ("output-is-input") where the store's folder holds files
-    of a case.
+    ``suv``, ``pet_suv`` or ``pet`` (volume or folder). Nothing is read but names and small records. Raises
+    ``UsageError`` where nothing is found, for an empty reader, and ("store-holds-inputs") where the store's
+    folder holds files of a case.
     """
     events = events or Events()
     place = Path(source).expanduser().absolute()

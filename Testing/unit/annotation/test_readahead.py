@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from annotationcases import ct_on, mask_of
 
 from BATNetLib.annotation import WorkItem, find_prepared, fingerprint, prepare, readahead, volume_on_own_grid
+from BATNetLib.annotation.petfiles import called_suv
 from BATNetLib.annotation.rawnrrd import read_raw, write_raw
 from BATNetLib.errors import Cancelled, InputRefused, OutputRefused
 from BATNetLib.events import Events
@@ -52,6 +54,15 @@ def test_what_was_read_ahead_is_what_the_files_hold(tmp_path, grid):
     assert ready.facts["origins"] == {"adipose": "dataset mask", "brown": "dataset mask"}
     found = find_prepared(item, tmp_path / "scratch")
     assert found == ready
+
+
+@pytest.mark.parametrize(
+    ("name", "suv"),
+    [("suv.nii.gz", True), ("pet_suv.nrrd", True), ("SUVbw.mha", True), ("p01-suv-axial.nii", True),
+     ("pet.nii.gz", False), ("suvenir.nii.gz", False), ("counts.nrrd", False)],
+)  # fmt: skip
+def test_a_volume_is_suv_only_where_its_name_says_so(name, suv):
+    assert called_suv(Path(name)) is suv
 
 
 def test_a_pet_that_does_not_say_its_unit_is_shown_and_called_so(tmp_path):

@@ -150,7 +150,7 @@ def test_a_manifest_in_json_may_name_a_pet_as_well(data, store, tmp_path):
     assert "pet" not in worklist.item("two").files
 
 
-@pytest.mark.parametrize("name", ["SUV.nrrd", "suv.nii.gz", "PET.mha", "pet"])
+@pytest.mark.parametrize("name", ["SUV.nrrd", "pet_suv.nii.gz", "PET.mha", "pet"])
 def test_a_pet_beside_the_ct_is_found_under_several_names(store, tmp_path, name):
     folder = scan(tmp_path / "data" / "c1", pet=None if name == "pet" else name)
     if name == "pet":
