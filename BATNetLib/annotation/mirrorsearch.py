@@ -28,8 +28,8 @@ _SHIFTS_MM = np.arange(-45.0, 46.0, 9.0)
 #: Blocks per point along each axis, points looked at, and the price of points without a counterpart: the
 #: score is multiplied by the counted share of the body raised to this. It keeps a stack of 30 slices from
 #: turning out of itself; at the finest level a high price would move the plane by half a millimetre.
-_COARSE = (4, 5_000, 0.15)
-_LEVELS = ((2, 6_000, 0.15), (1, 25_000, 0.03))
+_COARSE = (4, 3_000, 0.15)
+_LEVELS = ((2, 4_000, 0.15), (1, 20_000, 0.03))
 _CANDIDATES = 3
 #: mm that move a point at this distance as far as the angle does: brings both to one scale.
 _ARM_MM = 100.0
@@ -128,7 +128,7 @@ def _climb(level: _Level, centre: np.ndarray, start: np.ndarray, step_mm: float)
         lambda x: -level.score(start + x * scale, centre),
         np.zeros(3),
         method="Nelder-Mead",
-        options={"initial_simplex": simplex, "xatol": 0.03, "fatol": 1e-7, "maxfev": 160},
+        options={"initial_simplex": simplex, "xatol": 0.04, "fatol": 1e-7, "maxfev": 120},
     )
     return -float(found.fun), start + found.x * scale
 

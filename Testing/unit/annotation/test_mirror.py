@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from BATNetLib.annotation.grids import volume_on_own_grid
 from BATNetLib.annotation.mirror import find_mirror_plane, mirror_copy
 from BATNetLib.annotation.mirrorplane import MirrorPlane
 from BATNetLib.dataset.phantom import make_phantom
@@ -56,13 +57,20 @@ class Turned:
 
     def depots(self, side):
         """bool: the depots on the patient's ``side``, drawn at their true places."""
-        indices = np.argwhere(np.ones(self.grid.shape, bool))
-        own = (self.grid.points(indices) - self.centre - self.shift) @ self.turn
-        own[:, 0] *= 1.0 if side == "right" else -1.0
-        found = np.zeros(len(own), bool)
+        affine, shape = self.grid.affine, self.grid.shape
+        sign = np.array([1.0 if side == "right" else -1.0, 1.0, 1.0])
+        # Body coordinates of a voxel are a sum over its three indices.
+        start = (affine[:3, 3] - self.centre - self.shift) @ self.turn
+        steps = affine[:3, :3].T @ self.turn
+        found = np.zeros(shape, bool)
         for centre, half in DEPOTS:
-            found |= (((own - centre) / half) ** 2).sum(axis=1) < 1
-        return found.reshape(self.grid.shape)
+            far = np.zeros(shape)
+            for axis in range(3):
+                a, b, c = (np.arange(n) * steps[k, axis] for k, n in enumerate(shape))
+                own = (a + start[axis])[:, None, None] + b[:, None] + c
+                far += ((sign[axis] * own - centre[axis]) / half[axis]) ** 2
+            found |= far < 1
+        return found
 
     def error_mm(self, plane):
         """How far mirror images about ``plane`` lie from the true ones, at the edges of a body."""
@@ -123,42 +131,59 @@ def test_a_wrong_plane_would_be_noticed_by_these_tests():
     assert body.error_mm(upright) > 30
 
 
-@pytest.mark.parametrize(
-    ("name", "frame"),
-    [
-        ("oblique", turn(9.0, 0.0) @ np.diag([1.0, 1.0, 1.0])),
-        ("left-handed", np.diag([-1.0, 1.0, 1.0])),
-        ("left-handed, a little oblique", turn(0.0, 2.0) @ np.diag([1.0, -1.0, 1.0])),
-    ],
-)
-def test_sides_are_the_patients_whatever_the_files_axes_are(name, frame, tmp_path):
-    sitk = pytest.importorskip("SimpleITK")
-    body, _ = scanned("7 degrees and shifted")
-    hu, own, centre = symmetric_body()
-    # The same turned patient, scanned on a grid of which only the file knows how it lies.
-    count = np.array(hu.shape[::-1])
-    spacing = np.array(own.spacing[::-1])
-    origin = centre + body.shift - frame @ ((count - 1) / 2.0 * spacing)
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = (frame * spacing)[:, ::-1], origin
-    array = resample(body.ct.array, body.grid, Grid(tuple(hu.shape), affine), nearest=False, fill=-1000.0)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(origin.tolist())
-    image.SetDirection(frame.ravel().tolist())
-    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+FRAMES = {
+    "oblique": turn(9.0, 0.0),
+    "left-handed": np.diag([-1.0, 1.0, 1.0]),
+    "left-handed, a little oblique": turn(0.0, 2.0) @ np.diag([1.0, -1.0, 1.0]),
+}
 
-    ct = read_volume(tmp_path / "ct.nrrd")
+
+def as_file(body, frame):
+    """The same turned patient scanned on a grid of which only its affine knows how it lies: voxels in the
+    order [k, j, i] and the 4x4 affine from (i, j, k) to LPS mm."""
+    hu, own, centre = symmetric_body()
+    count, spacing = np.array(hu.shape[::-1]), np.array(own.spacing[::-1])
+    affine = np.eye(4)
+    affine[:3, :3] = frame * spacing
+    affine[:3, 3] = centre + body.shift - affine[:3, :3] @ ((count - 1) / 2.0)
+    slowest_first = affine.copy()
+    slowest_first[:3, :3] = affine[:3, 2::-1]
+    target = Grid(hu.shape, slowest_first)
+    return resample(body.ct.array, body.grid, target, nearest=False, fill=-1000.0), affine
+
+
+def check_sides(body, ct):
     plane = find_mirror_plane(ct)
     assert plane.normal[0] > 0.9  # towards the patient's left
     assert body.error_mm(plane) < 0.6
-    place = Turned.depots
-    body_there = object.__new__(Turned)
-    body_there.__dict__.update(body.__dict__ | {"grid": ct.grid})
-    right, left = place(body_there, "right"), place(body_there, "left")
+    there = object.__new__(Turned)
+    there.__dict__.update(body.__dict__ | {"grid": ct.grid})
+    right, left = there.depots("right"), there.depots("left")
     copy = mirror_copy(ct.with_array(right.view(np.uint8)), plane, ct, None, None, "right").array > 0
     assert nowhere_further_than_a_voxel(copy, left, ct.spacing)
     assert (plane.distance(ct.grid.points(np.argwhere(copy))) > 0).all()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_sides_are_the_patients_on_the_voxels_of_the_file_itself(name):
+    body, _ = scanned("7 degrees and shifted")
+    array, affine = as_file(body, FRAMES[name])
+    check_sides(body, volume_on_own_grid(array.transpose(2, 1, 0), affine))
+
+
+def test_sides_are_the_patients_where_an_oblique_file_was_resampled(tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    body, _ = scanned("7 degrees and shifted")
+    array, affine = as_file(body, FRAMES["oblique"])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
+    ct = read_volume(tmp_path / "ct.nrrd")
+    assert ct.facts["resampled"]["reason"] == "oblique"
+    check_sides(body, ct)
 
 
 def test_the_copy_stays_in_fat_and_in_the_hu_range_and_on_the_other_side():
