@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from ..workfiles import output_errors, whole_file
-from .runfolder import LOG, TENSORBOARD, now, read_log
+from .runfolder import LOG, TENSORBOARD, finite, now, read_log
 
 
 class RunLog:
@@ -84,12 +83,3 @@ def cut_back(run: Path, epoch: int, global_step: int) -> None:
     if entries or (run / LOG).exists():
         with whole_file(run / LOG) as tmp:
             tmp.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-
-
-def finite(value: Any) -> Any:
-    """Plain values with None in place of numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

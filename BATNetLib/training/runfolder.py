@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import threading
@@ -46,6 +47,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write plain values as JSON, whole. Raises ``OutputRefused``."""
     with whole_file(path) as tmp:
         tmp.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """Plain values with None in place of numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -236,7 +246,7 @@ class RunState:
             self._written = time.monotonic()
             for attempt in range(_ATTEMPTS):
                 try:
-                    write_json(self.folder / STATE, self._fields)
+                    write_json(self.folder / STATE, finite(self._fields))
                     return
                 except OutputRefused as error:
                     # On Windows a file cannot be replaced in the moment in which somebody reads it.

@@ -13,20 +13,20 @@ from BATNetLib.training.sampling import uniform_order
 from BATNetLib.training.session import work
 
 #: Two steps an epoch, so that the first milestone (epoch 10) lies within the compared steps.
-SLICES, EPOCHS, STEPS = 8, 12, 24
+SLICES, ROWS, EPOCHS, STEPS = 8, 16, 12, 24
 
 
 def slabs_and_masks(case):
     """Five slices around each one and the mask of the middle one, as the facts describe them."""
     made = phantom(int(case.removeprefix("p")))
-    hu = np.clip(made.ct.array[:SLICES].astype(np.float64), -300, 200)
+    hu = np.clip(made.ct.array[:SLICES, :ROWS].astype(np.float64), -300, 200)
     grey = np.trunc((hu + 300) / 500 * 255) / 255
     n = SLICES
     rows = [(0, 0, 0, 1, 2), (0, 1, 1, 2, 3)]
     rows += [(t - 2, t - 1, t, t + 1, t + 2) for t in range(2, n - 2)]
     rows += [(n - 4, n - 3, n - 2, n - 1, n - 1), (n - 3, n - 2, n - 1, n - 1, n - 1)]
     slabs = np.stack([grey[list(row)] for row in rows])
-    return slabs, made.adipose.array[:n].astype(np.float64)
+    return slabs, made.adipose.array[:n, :ROWS].astype(np.float64)
 
 
 def plain_losses(cases):
@@ -34,7 +34,7 @@ def plain_losses(cases):
     made = [slabs_and_masks(case) for case in cases]
     slabs, masks = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*made, strict=True))
     torch.manual_seed(0)
-    network = MAMUNet(width=4)
+    network = MAMUNet(width=2)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [10, 20, 50], gamma=0.1)
     losses = []
@@ -79,9 +79,9 @@ def double():
 
 def test_the_losses_are_those_of_a_plain_loop(tmp_path, monkeypatch, double):
     without_the_end(monkeypatch)
-    data = cohort(tmp_path / "data", 2, SLICES)
+    data = cohort(tmp_path / "data", 2, SLICES, ROWS)
     training, _ = read_split(split_of(data, (0.5, 0.5))).training_and_validation()
-    run = prepared(data, tmp_path / "run", epochs=EPOCHS, validate_every=100)
+    run = prepared(data, tmp_path / "run", epochs=EPOCHS, width=2, validate_every=100)
     work(run, Events())
     found, wanted = losses_of(run), plain_losses(training)
     assert state_of(run)["steps"] == 2 and len(found) == len(wanted) == STEPS

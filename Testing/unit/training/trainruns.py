@@ -31,13 +31,13 @@ def phantom(seed):
     return make_phantom(seed, brown=KINDS[seed % len(KINDS)], spacing=SPACING)
 
 
-def cohort(folder: Path, count: int = 4, slices: int = 12) -> Path:
-    """Scans with masks of ``count`` patients, ``slices`` slices each."""
+def cohort(folder: Path, count: int = 4, slices: int = 12, rows: int = 32) -> Path:
+    """Scans with masks of ``count`` patients, ``slices`` slices of ``rows`` x 32 voxels each."""
     for index in range(count):
         made = phantom(index)
         (folder / f"p{index}").mkdir(parents=True)
         for name, volume in (("ct", made.ct), ("adipose", made.adipose), ("brown", made.brown)):
-            array = volume.array[:slices]
+            array = volume.array[:slices, :rows]
             small = Volume(array, Grid.canonical(array.shape, SPACING))
             write_volume(small, folder / f"p{index}" / f"{name}.nii.gz")
     return folder
