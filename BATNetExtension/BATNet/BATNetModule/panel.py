@@ -70,7 +70,7 @@ class Panel(RunListener):
         ui.againButton.connect("clicked()", self.run_again)
         ui.phantomButton.connect("clicked()", self.load_phantom)
         ui.chestButton.connect("clicked()", self.load_chest)
-        self.models = ModelChoice(ui.modelCombo, self.choose_model)
+        self.models = ModelChoice(ui, self.setup, self.update)
         font = ui.researchLabel.font
         font.setItalic(True)
         ui.researchLabel.setFont(font)
@@ -145,7 +145,7 @@ class Panel(RunListener):
         self._seen = {"ct": parameters.ct}
         self.checks.clear()
         self._show_analysis(parameters.analysis)
-        self._fill_models()
+        self.models.follow(parameters)
         self.update()
 
     def _release(self) -> None:
@@ -188,6 +188,12 @@ class Panel(RunListener):
             "Fat mask: {method}. Model: {model}. Both are chosen under One scan."
         ).format(method=parameters.method.label(), model=ui.modelCombo.currentText)
 
+    def _method_words(self) -> str:
+        parameters = self.parameters
+        if parameters.fatModel and parameters.method.value == "network":
+            return f"{parameters.method.label()} {parameters.fatModel}"
+        return parameters.method.label()
+
     def _show_analysis(self, node: Any) -> None:
         self._seen["analysis"] = node
         analysis = Analysis.from_node(node) if node is not None else None
@@ -218,19 +224,19 @@ class Panel(RunListener):
                     qt.QTimer.singleShot(0, self._next)
 
     # --- models
-    def _fill_models(self) -> None:
-        self.models.fill(self.parameters.model, self.setup.own_models())
-
     def _models_known(self) -> None:
         if self.parameters is not None:
-            self._fill_models()
+            self.models.fill()
             self.update()
 
     def choose_model(self, name: str) -> None:
         """Choose a model set, or a model of the brown stage."""
-        self.parameters.model = name
-        self._fill_models()
-        self.update()
+        self.models.choose(name)
+
+    def model_put_first(self, stage: str, name: str) -> None:
+        """Another module made a model that the user wants here (``modelsettings.put_first``)."""
+        self.models.choose(name, stage)
+        self.setup.look()
 
     # --- asking for a run
     def request(self, **changes: Any) -> Request:
@@ -249,7 +255,9 @@ class Panel(RunListener):
             "overrides": self.checks.overrides(),
         }
         wanted.update(changes)
-        if wanted["model"] not in SETS and not self.setup.has_published():
+        if p.fatModel:
+            wanted["adipose_model"] = p.fatModel
+        elif wanted["model"] not in SETS and not self.setup.has_published():
             wanted["adipose_model"] = next(
                 (m["name"] for m in self.setup.models or [] if m["stage"] == "adipose" and m["installed"]),
                 None,

@@ -30,9 +30,10 @@ DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 @parameterNodeWrapper
 class Parameters:
-    """Fields with a ``SlicerParameterName`` in BATNet.ui follow their widgets; ``model`` has none.
+    """Fields with a ``SlicerParameterName`` in BATNet.ui follow their widgets; the models have none.
 
-    ``model``: name of a model set, or of a model of the brown stage. ``analysis``: the node that is shown.
+    ``model``: name of a model set, or of a model of the brown stage. ``fatModel``: a model of the adipose
+    stage, "" for that of ``model``. ``analysis``: the node that is shown.
     """
 
     ct: vtkMRMLScalarVolumeNode
@@ -45,6 +46,7 @@ class Parameters:
     prevalence: Annotated[int, WithinRange(0, 99)] = 0
     device: Annotated[str, Choice(DEVICES)] = "auto"
     model: str = "batnet"
+    fatModel: str
     analysis: vtkMRMLScriptedModuleNode
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.75
     boxesIn3D: bool = True

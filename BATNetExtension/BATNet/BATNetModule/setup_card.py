@@ -59,13 +59,11 @@ class SetupCard:
     def installed(self, stage: str, name: str) -> bool:
         return any(m["stage"] == stage and m["name"] == name and m["installed"] for m in self.models or [])
 
-    def own_models(self) -> list[dict[str, Any]]:
-        """Models of the brown stage that the user brought."""
-        known = ("batnet-brown", "demo-brown")
+    def own_models(self, stage: str = "brown") -> list[dict[str, Any]]:
+        """Models of a stage that the user brought or trained."""
+        known = (f"batnet-{stage}", f"demo-{stage}")
         return [
-            m
-            for m in self.models or []
-            if m["stage"] == "brown" and m["installed"] and m["name"] not in known
+            m for m in self.models or [] if m["stage"] == stage and m["installed"] and m["name"] not in known
         ]
 
     def has_published(self) -> bool:
