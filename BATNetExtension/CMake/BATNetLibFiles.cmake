@@ -226,6 +226,7 @@ set(BATNetLib_SCRIPTS
   BATNetLib/training/contract.py
   BATNetLib/training/demo.py
   BATNetLib/training/demo_cohort.py
+  BATNetLib/training/demo_patches.py
   BATNetLib/training/detached.py
   BATNetLib/training/devices.py
   BATNetLib/training/distributed.py

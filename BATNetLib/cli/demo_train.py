@@ -73,8 +73,10 @@ def _say(out: Path, figures: list[Figure], facts: dict[str, Any]) -> None:
         interval = (
             "" if figure.low is None or figure.high is None else f"{figure.low:.4f} to {figure.high:.4f}"
         )
-        reached = "reached" if figure.reached else "MISSED"
-        print(f"  {figure.title:<50}{value:>8}   {interval:<20} above {figure.target:g}: {reached}")
+        goal = ""
+        if figure.target is not None:
+            goal = f"above {figure.target:g}: {'reached' if figure.reached else 'MISSED'}"
+        print(f"  {figure.title:<50}{value:>8}   {interval:<20} {goal}".rstrip())
     print(f"Seconds: {facts['seconds']:.0f}, of processor time {facts['processor_seconds']:.0f}")
     print(f"Trainings:   {out / demo.RUNS / 'adipose' / 'report.html'}")
     print(f"             {out / demo.RUNS / 'brown' / 'report.html'}")

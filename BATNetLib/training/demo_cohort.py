@@ -38,7 +38,8 @@ def write_cohort(folder: Path, count: int, seed: int, spacing: Spacing, workers:
 def write_unseen(
     scans: Path, truth: Path, count: int, seed: int, spacing: Spacing, workers: int, events: Events
 ) -> Path:
-    """``count`` other phantoms: the CT alone below ``scans``, what is true of them below ``truth``.
+    """``count`` other phantoms: the CT alone in ``scans``, true masks in ``adipose`` and ``brown`` below
+    ``truth``.
 
     Returns the table of labels (``case_id``, ``label``: 1 with brown fat, ``patient``).
     """
@@ -48,7 +49,8 @@ def write_unseen(
         phantom = make_phantom(_UNSEEN + seed * 1000 + index, brown=kind, spacing=spacing)
         name = f"unseen-{index + 1:03d}"
         write_volume(phantom.ct, scans / f"{name}.nii.gz")
-        write_volume(phantom.adipose, truth / f"{name}.nii.gz")
+        write_volume(phantom.adipose, truth / "adipose" / f"{name}.nii.gz")
+        write_volume(phantom.brown, truth / "brown" / f"{name}.nii.gz")
         return kind
 
     with events.stage("write phantoms never seen", count) as stage:
