@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -99,8 +100,12 @@ class Record:
         return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **asdict(self)}
 
     def as_json(self) -> bytes:
+        """The file: ASCII, with the SHA-256 of everything else as ``record_sha256``, so that a score that
+        changed on a bad disk is noticed. Raises ``InputRefused`` ("record-invalid")."""
         try:
-            text = json.dumps(self.as_dict(), indent=1, ensure_ascii=True, allow_nan=False)
+            values = self.as_dict()
+            values["record_sha256"] = _digest(values)
+            text = json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise _invalid("value", "plain JSON values") from error
         return text.encode("ascii") + b"\n"
@@ -114,6 +119,7 @@ class Record:
             raise _damaged() from error
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             raise _damaged()
+        written = values.pop("record_sha256", None)
         if values.get("schema_version") != SCHEMA_VERSION:
             raise InputRefused(
                 "record-newer",
@@ -121,6 +127,8 @@ class Record:
                 f"This program reads form {SCHEMA_VERSION}.",
                 "Update BATNet on this computer.",
             )
+        if written != _digest(values):
+            raise _damaged()
         known = {f.name for f in fields(Record)}
         try:
             record = Record(**{key: value for key, value in values.items() if key in known}).checked()
@@ -128,6 +136,11 @@ class Record:
         except (TypeError, ValueError, AttributeError, InputRefused) as error:
             raise _damaged() from error
         return record
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _require_types(record: Record) -> None:

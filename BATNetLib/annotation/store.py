@@ -31,7 +31,7 @@ from ..locking import seconds_since
 from ..volume import Volume
 from ..workfiles import output_errors, registered
 from . import versions as lying
-from .caselock import CaseLock
+from .caselock import LOCK_NAME, CaseLock
 from .durable import flush_file, flush_folder, rename_folder, write_flushed, write_once
 from .grids import laid_out_like
 from .keys import folder_key
@@ -46,6 +46,8 @@ READER_NAME = "reader.json"
 FORMAT = "batnet-annotations 1"
 #: Start of the names of versions that are being written.
 UNFINISHED = ".saving-"
+#: Start of the names of files that become a lock, a mark or a clock at once, and are gone then.
+_BESIDE = (f".{LOCK_NAME}.", f".{FINAL_NAME}.", f".{READER_NAME}.")
 #: Seconds after which what a killed save left behind is removed.
 _ABANDONED = 86400.0
 #: Seconds that a save waits for another one of the same reader.
@@ -133,7 +135,10 @@ class Store:
 
     def is_locked(self, case: str, reader: str) -> bool:
         """Whether the read is final."""
-        return self._final(self.folder(case, reader), self.newest(case, reader))
+        folder = self.folder(case, reader)
+        numbers = lying.numbers_in(lying.names_in(folder))
+        looked = (lying.look(folder, number, case, reader) for number in reversed(numbers))
+        return self._final(folder, next((version for version in looked if version.damage is None), None))
 
     # --- writing
     def save(
@@ -311,10 +316,14 @@ class Store:
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        """Remove what killed saves left behind long ago; versions are never touched."""
+        """Remove what killed programs left behind long ago; versions are never touched."""
         for name in lying.names_in(folder):
-            if name.startswith(UNFINISHED) and (seconds_since(folder / name) or 0.0) > _ABANDONED:
-                shutil.rmtree(folder / name, ignore_errors=True)
+            left = folder / name
+            if name.startswith(UNFINISHED) and (seconds_since(left) or 0.0) > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
+            elif name.startswith(_BESIDE) and (seconds_since(left) or 0.0) > _ABANDONED:
+                with contextlib.suppress(OSError):
+                    left.unlink()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

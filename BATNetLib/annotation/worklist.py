@@ -18,6 +18,7 @@ from ..dataset.manifest import manifest_of
 from ..errors import InputRefused, UsageError
 from ..events import Events
 from .index import Standing, standings
+from .keys import folder_key
 from .petfiles import pet_of_rows, pets_beside
 from .record import FILES
 from .store import MARKER_NAME, Store
@@ -231,7 +232,7 @@ def open_worklist(
 def worklist_of(items: Collection[WorkItem], store: Store, reader: str, name: str = "") -> WorkList:
     """A work list of items made by the caller, such as of volumes that are loaded already."""
     names = [item.case for item in items]
-    if len(set(names)) != len(names):
+    if len({folder_key(name) for name in names}) != len(names):
         raise UsageError(
             "duplicate-case-id",
             "Two cases of the list have the same name.",

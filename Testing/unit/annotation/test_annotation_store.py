@@ -144,6 +144,8 @@ def damage(how, version):
         record.write_bytes(record.read_bytes()[:100])
     elif how == "record of zeros":
         record.write_bytes(bytes(len(record.read_bytes())))
+    elif how == "another score":
+        record.write_bytes(record.read_bytes().replace(b'"right": 1', b'"right": 2'))
     elif how == "record without files":
         said = json.loads(record.read_text())
         record.write_text(json.dumps({**said, "files": {}}))
@@ -162,13 +164,13 @@ def damage(how, version):
     "how",
     [
         "a flipped bit", "cut off", "mask gone", "record gone", "record cut off", "record of zeros",
-        "record without files", "record of a later program", "empty folder", "a copy of another version",
+        "another score", "record without files", "record of a later program", "empty folder", "a copy of another version",
     ],
 )  # fmt: skip
 def test_a_damaged_version_is_named_and_skipped_and_its_number_is_not_used_again(store, how):
     save(store, seed=1)
     save(store, seed=2)
-    third = save(store, seed=3)
+    third = save(store, seed=3, scores={"axillary": {"right": 1}})
     damage(how, third)
     newest = store.newest("P01", "anna")
     assert newest.number == 2

@@ -118,11 +118,16 @@ def test_what_killed_saves_left_is_removed_after_a_day_and_not_before(tmp_path):
     left = store.folder("P01", "anna") / ".saving-0123456789ab"
     left.mkdir()
     (left / "brown_fat_mask.nii.gz").write_bytes(b"half")
+    beside = left.with_name("..lock.node-7.11.12")
+    beside.write_text("{}")
     save(store)
     assert left.exists()
-    os.utime(left, (time.time() - 90000,) * 2)
+    assert beside.exists()
+    for path in (left, beside):
+        os.utime(path, (time.time() - 90000,) * 2)
     save(store)
     assert not left.exists()
+    assert not beside.exists()
     assert len(store.versions("P01", "anna")) == 3
 
 

@@ -282,9 +282,10 @@ def test_a_case_that_is_only_open_somewhere_has_no_standing_yet(store):
 
 
 def test_two_cases_of_the_same_name_are_refused(store):
-    with pytest.raises(UsageError) as caught:
-        worklist_of([WorkItem("a", "p"), WorkItem("a", "q")], store, "anna")
-    assert caught.value.code == "duplicate-case-id"
+    for other in ("M\u00fcller", "Mu\u0308ller", " M\u00fcller"):
+        with pytest.raises(UsageError) as caught:
+            worklist_of([WorkItem("M\u00fcller", "p"), WorkItem(other, "q")], store, "anna")
+        assert caught.value.code == "duplicate-case-id"
 
 
 def test_an_item_can_be_handed_to_another_process(data, store):
