@@ -164,7 +164,8 @@ def damage(how, version):
     "how",
     [
         "a flipped bit", "cut off", "mask gone", "record gone", "record cut off", "record of zeros",
-        "another score", "record without files", "record of a later program", "empty folder", "a copy of another version",
+        "another score", "record without files", "record of a later program", "empty folder",
+        "a copy of another version",
     ],
 )  # fmt: skip
 def test_a_damaged_version_is_named_and_skipped_and_its_number_is_not_used_again(store, how):
