@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from annotationcases import GRIDS, affine_of, ct_on, in_file_axes, mask_of
+from scipy.spatial.transform import Rotation
 
 from BATNetLib.annotation import (
     Record,
@@ -21,6 +22,7 @@ from BATNetLib.annotation import (
     to_slicer,
     volume_on_own_grid,
 )
+from BATNetLib.annotation.maskfile import write_mask
 from BATNetLib.annotation.plainnifti import read_voxels
 from BATNetLib.dataset import check, open_dataset, read_scan
 from BATNetLib.errors import InputRefused
@@ -71,6 +73,30 @@ def test_simpleitk_reads_the_same_voxels_at_the_same_place(saved, name):
     for corner in np.array(np.meshgrid(*[(0, n - 1) for n in array.shape])).reshape(3, -1).T.tolist():
         place = np.array(image.TransformContinuousIndexToPhysicalPoint([float(c) for c in corner]))
         assert np.abs(place - (affine @ [*corner, 1])[:3]).max() < CLOSE_MM
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 179.99, 180, None])
+def test_both_positions_of_the_header_agree_for_any_turn_of_the_scanner(tmp_path, degrees):
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        axis = rng.normal(size=3)
+        turn = rng.uniform(0, 180) if degrees is None else degrees
+        directions = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.radians(turn)).as_matrix()
+        if number % 2:
+            directions[:, 2] *= -1  # left-handed
+        affine = np.eye(4)
+        affine[:3, :3] = directions * (0.7, 0.7, 1.5)
+        affine[:3, 3] = (-200, -180, 30)
+        write_mask(volume_on_own_grid(np.zeros((3, 3, 3), np.uint8), affine), tmp_path / "m.nii.gz")
+        header = nib.load(tmp_path / "m.nii.gz").header
+        corner = np.array([511, 511, 299, 1.0])
+        wanted = affine @ corner
+        assert np.abs(RAS @ header.get_sform() @ corner - wanted).max() < CLOSE_MM
+        # A quaternion of 32-bit numbers holds a far corner to about a hundredth of a millimetre.
+        assert np.abs(RAS @ header.get_qform() @ corner - wanted).max() < 0.05
+        image = sitk.ReadImage(str(tmp_path / "m.nii.gz"))
+        place = image.TransformContinuousIndexToPhysicalPoint(corner[:3].tolist())
+        assert np.abs(np.array(place) - wanted[:3]).max() < CLOSE_MM
 
 
 @pytest.mark.parametrize("name", GRIDS)
