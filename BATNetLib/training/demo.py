@@ -63,7 +63,8 @@ FULL = Plan(
     targets={"dice": 0.90, "auc": 0.90},
 )
 #: For tests: coarser and fewer phantoms. So few steps teach which patches are brown, but not yet what that
-#: means for the case; random answers have a Dice below 0.5 and an AUC near 0.5.
+#: means for the case. Untrained networks (four seeds) have a Dice of 0 to 0.09 and an AUC of patches of 0.35
+#: to 0.60 on these phantoms.
 QUICK = Plan(
     phantoms=28,
     unseen=8,

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from brownsets import Heard
 
+from BATNetLib.adipose.segment import segment_adipose
+from BATNetLib.brown.patches import extract_patches
 from BATNetLib.dataset import open_dataset
 from BATNetLib.dataset.phantom import make_phantom
 from BATNetLib.lungs import cut_plane, find_lungs
 from BATNetLib.models import load_model
+from BATNetLib.training.brown_data import PatchMemory, labelled_cases
 from BATNetLib.training.brown_masks import NOTE_FILE, with_masks
 from BATNetLib.volume import read_mask, read_volume, write_volume
 
@@ -57,3 +60,17 @@ def test_masks_of_stage_1_take_the_place_of_the_true_ones(phantom, dataset, tmp_
     with_masks(dataset.cases, tmp_path / "masks", Heard(), model, "cpu")
     again = read_mask(case.files["adipose"], read_volume(case.files["ct"]), name="adipose mask").array > 0
     assert not np.array_equal(again, before)
+
+
+def test_patches_over_masks_of_stage_1_are_what_an_analysis_would_cut(phantom, dataset, tmp_path):
+    model = load_model("demo", "adipose")
+    (case,) = labelled_cases(dataset, ["p"], tmp_path / "cache", Heard(), segmenter=model, device="cpu")
+    ct = read_volume(dataset.cases[0].files["ct"])
+    lungs = find_lungs(ct)
+    until = cut_plane(lungs.array)
+    mask = segment_adipose(ct, model, until_slice=until, device="cpu").mask
+    wanted = extract_patches(ct.array, mask.array, phantom.brown.array, lungs.array)
+    found = PatchMemory().read(case)
+    assert np.array_equal(found.ct, np.concatenate([wanted.left, wanted.right])[:, 0])
+    assert np.array_equal(found.mask, np.concatenate([wanted.left, wanted.right])[:, 1] > 0)
+    assert np.array_equal(case.labels, np.concatenate([wanted.left_labels, wanted.right_labels]))
