@@ -112,6 +112,13 @@ def _remove(path: Path) -> None:
 # --- random states
 
 
+def seed_everything(seed: int) -> None:
+    """Begin all global random generators of this process at ``seed``."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
 def random_states() -> dict[str, Any]:
     """States of all global random generators of this process, as plain values and tensors."""
     version, words, gauss = random.getstate()

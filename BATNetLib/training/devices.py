@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ def make_fabric(config: Config, events: Events) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
 
+    # What it tells is told by the run itself.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     given = processes_of_environment()
     devices, nodes = given or (config.devices, config.nodes)
     processes = devices * nodes

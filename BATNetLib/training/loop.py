@@ -87,7 +87,7 @@ class Loop:
         self.steps = stage.steps_per_epoch()
         self._shown, self._told = Stage("train", config.epochs * self.steps, events), 0.0
         saved = checkpoint.load(run)
-        torch.manual_seed(config.seed)
+        checkpoint.seed_everything(config.seed)
         bare = stage.network()
         if saved is not None:
             bare.load_state_dict(saved["weights"])

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,26 @@ def _starter():
     return context
 
 
-def command_in_process(arguments: list[str], environment: dict[str, str] | None = None, output=os.devnull):
-    """Start ``batnet`` with ``arguments`` in a process of its own; returns the process."""
-    process = _starter().Process(target=_command, args=[arguments, environment or {}, str(output)])
+def command_in_process(
+    arguments: list[str],
+    environment: dict[str, str] | None = None,
+    output: Path | str = os.devnull,
+    slow: float = 0.0,
+    double: bool = False,
+):
+    """Start ``batnet`` with ``arguments`` in a process of its own; returns the process.
+
+    ``slow``: seconds to wait in every step. ``double``: compute with 16 digits.
+    """
+    given = [arguments, environment or {}, str(output), slow, double]
+    process = _starter().Process(target=_command, args=given)
     process.start()
     return process
 
 
-def _command(arguments: list[str], environment: dict[str, str], output: str) -> None:
+def _command(
+    arguments: list[str], environment: dict[str, str], output: str, slow: float, double: bool
+) -> None:
     os.environ.update(environment)
     with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123
         os.dup2(file.fileno(), 1)
@@ -106,8 +119,14 @@ def _command(arguments: list[str], environment: dict[str, str], output: str) -> 
     import torch
 
     from BATNetLib.training import examples, session
+    from BATNetLib.training.loop import Loop
 
     torch.set_num_threads(1)
+    if double:
+        torch.set_default_dtype(torch.float64)
+        torch.backends.mkldnn.set_flags(False)
+    step = Loop._step
+    Loop._step = lambda *given: (step(*given), time.sleep(slow))
     session._finish = lambda *_: {}
     session._report = lambda *_: None
     examples.write_examples = lambda *_: True
