@@ -20,7 +20,7 @@ from ..errors import BATNetError, Cancelled
 from ..events import Events
 from ..models.loading import LoadedModel
 from ..volume import Grid, Volume, write_volume
-from .caseids import numbered
+from .caseids import case_ids
 from .contract import Parts, StageTraining
 from .examples import MOST_CASES, Budget
 from .pictures import around, mask_picture
@@ -76,7 +76,7 @@ def write_cases(
 def _choose(parts: Parts, events: Events) -> tuple[str, list[Example]]:
     part = "validation" if parts.validation else "train"
     cases = getattr(parts, part)
-    ids = numbered((case.case for case in cases), part, parts.sha256)
+    ids = case_ids(parts)
     examples: list[Example] = []
     refusal: BATNetError | None = None
     for case in sorted(cases, key=lambda case: ids[case.case]):

@@ -12,10 +12,9 @@ from ..device import choose_device
 from ..events import Events
 from ..models.loading import LoadedModel
 from .brown_data import LabelledCase
-from .caseids import numbered
+from .caseids import case_ids
 from .examples import MOST_CASES, Budget
 from .pictures import patch_picture
-from .runfolder import read_run
 
 
 def write_cases(
@@ -24,8 +23,7 @@ def write_cases(
     """Write a picture of each example into ``folder``; the part of the split and a record of each case."""
     part = "validation" if stage.validation_cases else "train"
     cases: Sequence[LabelledCase] = getattr(stage, f"{part}_cases")
-    split = (read_run(run).get("split") or {}).get("sha256") or ""
-    ids = numbered((case.case for case in cases), part, str(split))
+    ids = case_ids(stage.parts)
     network = model.network.to(choose_device(device))
     records: list[dict[str, Any]] = []
     for case in choose(cases, ids):

@@ -6,6 +6,7 @@ the result, and the weights stay in the run folder.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..models.store import catalogue, description_path, description_text, models
 from ..models.weights import write_safetensors, write_whole
 from .config import read_config
 from .contract import Parts, StageTraining
-from .measuring import Measured, measure, refusal_words
+from .measuring import Measured, measure, refusal_words, unnamed
 from .modelcard import NOT_MEASURED, NOT_VALIDATED, card_facts, summary_words, write_card
 from .predicting import model_of
 from .runfolder import BEST, CONFIG, LAST, read_run, read_state
@@ -53,8 +54,7 @@ def finish_run(
     known = dataset.patients_known
     measured = _measured(run, stage, weights, name, digest, parts, known, events, warnings)
     entry = _entry(name, weights, digest, facts, state, parts, measured)
-    write_whole(description_path(run / BEST), description_text(entry))
-    file = _store(weights, entry, events, warnings)
+    file = _store(run, weights, entry, events, warnings)
     patients = {
         part: len({case.patient for case in getattr(parts, part)}) for part in ("train", "validation", "test")
     }
@@ -119,7 +119,7 @@ def _measured(
                 _save(run / EVALUATION / part, measured, events, warnings)
                 found.append(measured)
         except Exception as error:
-            warnings.append(NOT_MEASURED.format(why=refusal_words(error)))
+            warnings.append(unnamed(parts)(NOT_MEASURED.format(why=refusal_words(error))))
     if not parts.validation:
         warnings.append(NOT_VALIDATED)
     return found
@@ -190,15 +190,21 @@ def _entry(
     )
 
 
-def _store(weights: Weights, entry: ModelEntry, events: Events, warnings: list[str]) -> str | None:
+def _store(run: Path, weights: Weights, entry: ModelEntry, events: Events, warnings: list[str]) -> str | None:
     """The name of the stored file; None, with a warning, where it could not be stored."""
     from ..models.importing import store_weights
 
+    beside = description_path(run / BEST)
+    with contextlib.suppress(OSError):
+        # It would not fit the weights of a later best.
+        beside.unlink(missing_ok=True)
     try:
         return store_weights(weights, entry, models_folder(), events=events).path.name
     except Cancelled:
         raise
     except BATNetError as error:
+        # So that the import knows what these weights are.
+        write_whole(beside, description_text(entry))
         warnings.append(
             f"The model was not entered in the list: {error.found} It lies in the run folder; enter it with: "
             f"batnet models import {BEST} --name {entry.name}"

@@ -5,7 +5,7 @@ Cases and patients are called by numbers (``caseids``), so that what comes out c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..evaluation.overlap import compare_masks
 from ..evaluation.roc import auc_delong
 from ..events import Events
 from ..models.loading import LoadedModel
-from .caseids import numbered
+from .caseids import case_ids, numbered, unnaming
 from .contract import Parts, StageTraining
 from .predicting import read_fat_case
 
@@ -109,14 +109,21 @@ def measure(
             return None
         cases = getattr(parts, part)
         given = patients_known or _patients_given(cases)
-        found = _measure_adipose(part, cases, model, parts.sha256, given, device, events, inner)
+        found = _measure_adipose(part, cases, model, parts, given, device, events, inner)
     else:
         if not getattr(stage, f"{part}_cases", None):
             return None
         given = patients_known or _patients_given(getattr(stage, f"{part}_cases"))
-        found = _measure_brown(part, stage, model, parts.sha256, given, device, events, inner)
-    found.warnings = inner.warnings
+        found = _measure_brown(part, stage, model, parts, given, device, events, inner)
+    plain_words = unnamed(parts)
+    found.warnings = [{**warning, "text": plain_words(warning["text"])} for warning in inner.warnings]
     return found
+
+
+def unnamed(parts: Parts) -> Callable[[str], str]:
+    """Takes the names of cases and patients of ``parts`` out of a text."""
+    everybody = [*parts.train, *parts.validation, *parts.test]
+    return unnaming(case_ids(parts), (case.patient for case in everybody))
 
 
 def metrics_of(stage: str) -> tuple[tuple[str, str, str], ...]:
@@ -131,7 +138,7 @@ def _measure_adipose(
     part: str,
     cases: Sequence[TrainingCase],
     model: LoadedModel,
-    split: str,
+    parts: Parts,
     given: bool,
     device: str,
     events: Events,
@@ -139,8 +146,8 @@ def _measure_adipose(
 ) -> Measured:
     from ..adipose.segment import segment_adipose
 
-    ids = numbered((case.case for case in cases), part, split)
-    patients = numbered((case.patient for case in cases), "patient", split)
+    ids = case_ids(parts)
+    patients = numbered((case.patient for case in cases), "patient", parts.sha256)
     result = MaskEvaluation(MaskOptions(), [], [], given)
     known, left_out = True, 0
     with events.stage(f"measure on {part}", len(cases)) as stage:
@@ -194,15 +201,15 @@ def _measure_brown(
     part: str,
     stage: Any,
     model: LoadedModel,
-    split: str,
+    parts: Parts,
     given: bool,
     device: str,
     events: Events,
     inner: Events,
 ) -> Measured:
     cases = getattr(stage, f"{part}_cases")
-    ids = numbered((case.case for case in cases), part, split)
-    patients = numbered((case.patient for case in cases), "patient", split)
+    ids = case_ids(parts)
+    patients = numbered((case.patient for case in cases), "patient", parts.sha256)
     target = choose_device(device)
     network = model.network.to(target)
     rows = []

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_USE_ONLY, __version__
 from ..analysis import colours
 from ..analysis.passport import DEMONSTRATION, SOFTWARE
-from ..batch.words import without_names
 from ..errors import BATNetError, OutputRefused
 from ..workfiles import whole_file
 from . import pictures
+from .caseids import case_ids_of_split, unnaming
 from .examples import read_examples
 from .finish import EVALUATION
 from .modelcard import metric_rows, read_card, settings, states_words
@@ -80,6 +82,11 @@ def render_report(run: Path, *, result: dict[str, Any] | None = None) -> str:
     """The page as HTML. Raises as ``write_report``."""
     environment = _environment()
     facts, state = read_run(run), read_state(run)
+    split = _split(run)
+    without = _unnaming(split, facts)
+    if state.get("error"):
+        told = {key: without(str(state["error"].get(key, ""))) for key in ("found", "wanted", "remedy")}
+        state = {**state, "error": {**state["error"], **told}}
     shown = _state(run, state, result)
     stage = str(facts["stage"])
     log = read_log(run)
@@ -97,12 +104,12 @@ def render_report(run: Path, *, result: dict[str, Any] | None = None) -> str:
         shown=shown,
         state_title=STATES.get(shown, _AT_WORK),
         metric_title=METRICS.get(str((state.get("metric") or {}).get("name")), "Figure of the validation"),
-        parts=_parts(run, facts),
+        parts=_parts(split, facts),
         curves=_encoded(_curves(log, state)),
         epochs=_epochs(log, state),
         metrics=METRICS,
         seconds=sum(float(line.get("seconds") or 0) for line in log if line.get("kind") == "epoch"),
-        told=_told(log),
+        told=_told(log, without),
         card=card,
         result=result or state.get("result"),
         tables=[
@@ -171,26 +178,34 @@ def _state(run: Path, state: dict[str, Any], result: dict[str, Any] | None) -> s
     return "lost" if liveness(run, state) == "lost" else _AT_WORK
 
 
-def _parts(run: Path, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Cases and, as far as the split tells, patients of each part."""
-    patients: dict[str, int] = {}
+def _split(run: Path) -> dict[str, Any]:
+    """The file of the split; empty where there is none that can be read."""
     try:
-        split = read_json(run / SPLIT)
-        fold = (facts.get("split") or {}).get("fold")
-        folds = Counter(str(where) for where in split.get("patients", {}).values())
-        if split.get("kind") == "folds":
-            patients = {
-                "train": sum(n for name, n in folds.items() if name != fold),
-                "validation": folds.get(str(fold), 0),
-            }
-        else:
-            patients = dict(folds)
-    except (BATNetError, AttributeError):
-        pass
-    cases = facts["data"]["cases"]
+        return read_json(run / SPLIT)
+    except BATNetError:
+        return {}
+
+
+def _unnaming(split: dict[str, Any], facts: dict[str, Any]) -> Callable[[str], str]:
+    try:
+        ids = case_ids_of_split(split, (facts.get("split") or {}).get("fold"))
+        return unnaming(ids, map(str, split.get("patients", {})))
+    except (AttributeError, KeyError, TypeError):
+        return unnaming({})
+
+
+def _parts(split: dict[str, Any], facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cases and, as far as the split tells, patients of each part."""
+    fold = str((facts.get("split") or {}).get("fold"))
+    patients: dict[str, int] = {}
+    with contextlib.suppress(AttributeError):
+        patients = dict(Counter(str(where) for where in split.get("patients", {}).values()))
+    if split.get("kind") == "folds":
+        others = sum(count for name, count in patients.items() if name != fold)
+        patients = {"train": others, "validation": patients.get(fold, 0)}
     return [
         {"name": name, "cases": count, "patients": patients.get(name)}
-        for name, count in cases.items()
+        for name, count in facts["data"]["cases"].items()
         if count or name != "test"
     ]
 
@@ -224,12 +239,12 @@ def _epochs(log: list[dict[str, Any]], state: dict[str, Any]) -> list[dict[str, 
     return rows
 
 
-def _told(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Warnings and notes, each once, without paths of this computer."""
+def _told(log: list[dict[str, Any]], without: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Warnings and notes, each once, without names and places."""
     seen: dict[str, dict[str, Any]] = {}
     for line in log:
         if line.get("kind") in ("warning", "note") and line.get("text"):
-            text = without_names(str(line["text"]), (), "")
+            text = without(str(line["text"]))
             entry = seen.setdefault(text, {"kind": line["kind"], "text": text, "times": 0})
             entry["times"] += 1
     return sorted(seen.values(), key=lambda entry: entry["kind"] != "warning")

@@ -16,6 +16,7 @@ from runs import NAMES, make_run
 
 from BATNetLib.errors import InputRefused, OutputRefused
 from BATNetLib.training import report, runfolder
+from BATNetLib.training.caseids import case_ids_of_split
 from BATNetLib.training.examples import FACTS
 
 
@@ -236,6 +237,24 @@ def test_warnings_and_notes_are_told_once_without_places(run: Path, quick) -> No
     assert "The file ct.nii.gz was slow. (2 times)" in page.words
     assert "Gone on with in epoch 3." in page.words
     assert not any(name in page.words for name in NAMES)
+
+
+def test_names_of_cases_in_warnings_become_the_numbers_that_examples_have(run: Path, quick) -> None:
+    cases = {name: {"fold": "train" if n < 4 else "validation", "bins": []} for n, name in enumerate(NAMES)}
+    where = {name.split("_")[0]: entry["fold"] for name, entry in cases.items()}
+    split = {"schema": 1, "kind": "parts", "cases": cases, "patients": where, "sha256": "5" * 64}
+    runfolder.write_json(run / "split.json", split)
+    ids = case_ids_of_split(split, None)
+    text = f"2 cases ({NAMES[0]}, {NAMES[5]}) have no brown-fat mask; Koch is one of them."
+    with (run / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"kind": "warning", "code": "w", "text": text, "time": "x"}) + "\n")
+    error = {"code": "gone", "found": f"'{NAMES[6]}' is gone.", "wanted": "It is needed.", "remedy": "Look."}
+    change(run, "state.json", state="failed", error=error)
+    words = page_of(run).words
+    assert f"2 cases ({ids[NAMES[0]]}, {ids[NAMES[5]]}) have no brown-fat mask; a patient is one" in words
+    assert ids[NAMES[5]].startswith("validation-")
+    assert f"'{ids[NAMES[6]]}' is gone." in words
+    assert not any(part in words for name in NAMES for part in name.split("_"))
 
 
 def test_what_users_call_things_cannot_become_part_of_the_page(run: Path, quick) -> None:
