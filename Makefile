@@ -1,5 +1,6 @@
 # make demo    from a fresh clone: sets everything up, then runs the whole way on a phantom
 # make test    sets everything up, then ruff, mypy and the tests
+# make train-demo    trains both stages on phantoms and measures them (some minutes)
 #
 # PYTHON=python3.12             another Python (3.10 to 3.13)
 # TORCH_INDEX=URL               where pip looks for torch first, for example a CPU build (small, no CUDA):
@@ -11,14 +12,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 SHELL := /bin/bash
 
-.PHONY: demo test lint unit slicer real benchmark models constraints clean help
+.PHONY: demo train-demo test lint unit alone benchmark models constraints clean help
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.engine
 	$(BIN)/python -m BATNetLib demo --out batnet-demo
 
-test: lint unit
+# From an empty folder: a cohort of phantoms, both stages trained, measured on phantoms never seen.
+train-demo: $(VENV)/.train
+	$(BIN)/python -m BATNetLib demo --train --out batnet-demo-train
+
+test: lint unit alone
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -28,6 +33,9 @@ lint: $(VENV)/.test
 # One thread a process: two processes share two cores, and more threads only fight over them.
 unit: $(VENV)/.test
 	OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 -m "not alone"
+
+# What is measured by the clock, with nothing else running.
+alone: $(VENV)/.test
 	ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 $(BIN)/python -m pytest -m alone -s -q
 
 # Trains the demonstration models again (about half an hour on 2 cores) and measures them.
@@ -58,9 +66,13 @@ $(VENV)/.engine: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[torch,report,dicom,fetch,progress]'
 	@touch $@
 
+$(VENV)/.train: $(VENV)/.engine
+	$(PIP) -e '.[torch,report,dicom,fetch,progress,evaluate,train]'
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.engine
 	$(PIP) -e '.[torch,report,dicom,fetch,progress,cluster,evaluate,train,test]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) batnet-demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) batnet-demo batnet-demo-train build *.egg-info .mypy_cache .ruff_cache .pytest_cache
