@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..annotation.mirrorplane import MirrorPlane
+from ..annotation.mirrorplane import MirrorPlane, grid_of_box
 from ..errors import UsageError
 from ..morphology import box_around
 from ..volume.geometry import Grid, Volume
 
 #: Readers whose masks are told apart voxel by voxel.
 MOST_READERS = 8
+#: Beside one bit per reader: the voxel lies on the patient's left.
+_LEFT = 256
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,6 @@ def find_regions(
     Raises ``UsageError`` ("agreement-readers") for fewer than two readers or more than eight, and
     ``InputRefused`` ("other-grid") where a mask lies on another grid.
     """
-    from scipy import ndimage
-
     readers = tuple(masks)
     if not 2 <= len(readers) <= MOST_READERS:
         raise UsageError(
@@ -119,75 +119,86 @@ def find_regions(
     for bit, name in enumerate(readers):
         pattern |= (masks[name].array > 0).astype(np.uint8) << bit
     everybody = (1 << len(readers)) - 1
-    agreed_ml = float(np.count_nonzero(pattern == everybody)) * first.voxel_ml
-    differs = (pattern > 0) & (pattern < everybody)
-    labels = np.zeros(pattern.shape, np.int32)
-    small = np.zeros(pattern.shape, bool)
-    nothing = Disagreement(
-        readers, first.grid, [], labels, small, agreed_ml=agreed_ml, smallest_ml=smallest_ml
+    result = Disagreement(
+        readers,
+        first.grid,
+        [],
+        np.zeros(pattern.shape, np.int32),
+        np.zeros(pattern.shape, bool),
+        agreed_ml=float(np.count_nonzero(pattern == everybody)) * first.voxel_ml,
+        smallest_ml=smallest_ml,
     )
+    differs = (pattern > 0) & (pattern < everybody)
     if not differs.any():
-        return nothing
+        return result
     box = box_around(differs, first.spacing, 0.0)
     codes = np.where(differs[box], pattern[box], 0).astype(np.int16)
     if plane is not None:
         # Voxels exactly in the plane count as right, so that none is on no side.
-        codes += np.where(plane.on_side(_part(first.grid, box), "left") & (codes > 0), 256, 0).astype(
-            np.int16
-        )
-    parts: list[tuple[int, int, int, int]] = []  # size, code, first label, own label
+        on_left = plane.on_side(grid_of_box(first.grid, box), "left")
+        codes[on_left & (codes > 0)] += _LEFT
+    _fill_in(result, codes, box, sided=plane is not None)
+    return result
+
+
+def _fill_in(
+    result: Disagreement, codes: np.ndarray, box: tuple[slice, slice, slice], *, sided: bool
+) -> None:
+    """Regions of equal ``codes`` (int16, above 0 in dispute) of the part ``box`` into ``result``."""
+    from scipy import ndimage
+
+    places, numbers, parts, listed = _numbered(codes, result.smallest_ml / result.grid.voxel_ml)
     inner = np.zeros(codes.shape, np.int32)
-    used = 0
-    for code in np.unique(codes[codes > 0]):
-        found, count = ndimage.label(codes == code)
-        sizes = np.bincount(found.ravel(), minlength=count + 1)
-        inner[found > 0] = found[found > 0] + used
-        parts += [(int(sizes[i]), int(code), used + i, i) for i in range(1, count + 1)]
-        used += count
-    # Largest first; equal ones in the order of their first voxel, which is the same on every computer.
-    parts.sort(key=lambda p: (-p[0], p[2]))
-    voxel_ml = first.voxel_ml
-    listed = [p for p in parts if p[0] * voxel_ml >= smallest_ml - 1e-9]
-    renamed = np.zeros(used + 1, np.int32)
-    for number, part in enumerate(listed, start=1):
-        renamed[part[2]] = number
-    labels[box] = renamed[inner]
-    small[box] = (inner > 0) & (labels[box] == 0)
-    boxes = ndimage.find_objects(labels[box])
+    inner.reshape(-1)[places] = numbers
+    result.labels[box] = inner
+    unlisted = np.zeros(codes.shape, bool)
+    unlisted.reshape(-1)[places[numbers == 0]] = True
+    result.small[box] = unlisted
     origin = np.array([side.start for side in box])
-    regions = []
-    for number, (size, code, _, _) in enumerate(listed, start=1):
-        own = boxes[number - 1]
-        start = origin + [side.start for side in own]
-        places = np.argwhere(labels[box][own] == number) + start
-        points = first.grid.points(places)
+    for number, around in enumerate(ndimage.find_objects(inner), start=1):
+        size, code = parts[number - 1]
+        start = origin + [side.start for side in around]
+        points = result.grid.points(np.argwhere(inner[around] == number) + start)
         centroid = points.mean(axis=0)
         nearest = points[int(np.argmin(((points - centroid) ** 2).sum(axis=1)))]
-        marked = [bool(code & (1 << bit)) for bit in range(len(readers))]
-        regions.append(
-            Region(
-                number,
-                tuple(n for n, has in zip(readers, marked, strict=True) if has),
-                tuple(n for n, has in zip(readers, marked, strict=True) if not has),
-                None if plane is None else ("left" if code & 256 else "right"),
-                _point(centroid),
-                _point(nearest),
-                size * voxel_ml,
-                size,
-            )
-        )
-    left_out = parts[len(listed) :]
-    return Disagreement(
-        readers, first.grid, regions, labels, small, len(left_out),
-        sum(p[0] for p in left_out) * voxel_ml, agreed_ml, smallest_ml,
-    )  # fmt: skip
+        has = tuple(name for bit, name in enumerate(result.readers) if code & (1 << bit))
+        lacks = tuple(name for name in result.readers if name not in has)
+        side = ("left" if code & _LEFT else "right") if sided else None
+        ml = size * result.grid.voxel_ml
+        region = Region(number, has, lacks, side, _point(centroid), _point(nearest), ml, size)
+        result.regions.append(region)
+        result.by_number[number] = region
+    result.small_regions = len(parts) - listed
+    result.small_ml = sum(size for size, _ in parts[listed:]) * result.grid.voxel_ml
 
 
-def _part(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
-    a, b, c = (side.stop - side.start for side in box)
-    return Grid((a, b, c), affine)
+def _numbered(
+    codes: np.ndarray, smallest_voxels: float
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], int]:
+    """Flat indices of the voxels in dispute, the number of the region of each (0 = too small), size and code
+    of all regions from the largest on, and how many of these are large enough."""
+    from scipy import ndimage
+
+    # Voxels in dispute are few: after labelling, only they are looked at.
+    places = np.flatnonzero(codes)
+    code_of = codes.reshape(-1)[places]
+    label_of = np.zeros(len(places), np.int64)
+    parts: list[tuple[int, int, int]] = []
+    used = 0
+    for code in np.unique(code_of):
+        found, count = ndimage.label(codes == code)
+        own = code_of == code
+        labels = found.reshape(-1)[places[own]]
+        sizes = np.bincount(labels, minlength=count + 1)
+        label_of[own] = labels + used
+        parts += [(int(sizes[i]), int(code), used + i) for i in range(1, count + 1)]
+        used += count
+    # Equal ones by who has them, then by their first voxel: the same order on every computer.
+    parts.sort(key=lambda part: (-part[0], part[2]))
+    listed = sum(part[0] >= smallest_voxels - 1e-6 for part in parts)
+    renamed = np.zeros(used + 1, np.int32)
+    renamed[[part[2] for part in parts[:listed]]] = np.arange(1, listed + 1)
+    return places, renamed[label_of], [(size, code) for size, code, _ in parts], listed
 
 
 def _point(values: np.ndarray) -> tuple[float, float, float]:

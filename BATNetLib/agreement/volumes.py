@@ -77,8 +77,10 @@ def icc_2_1(values: np.ndarray) -> ICC:
 def _icc_interval(value: float, n: int, k: int, between: float, readers: float, error: float) -> Estimate:
     from scipy.stats import f
 
-    if error == 0 and readers == 0:
+    if 1 - value < 1e-12:
         return Estimate(value, n=n, note="the readers agree to the voxel, which is no certainty")
+    if n < 3:
+        return Estimate(value, n=n, note="an interval needs three cases")
     tail = (1 + LEVEL) / 2
     # Satterthwaite's degrees of freedom of the mixture of both mean squares, for the value found.
     a = k * value / (n * (1 - value))
@@ -92,8 +94,8 @@ def _icc_interval(value: float, n: int, k: int, between: float, readers: float, 
     rest = k * readers + (k * n - k - n) * error
     low = n * (between - f_low * error) / (f_low * rest + n * between)
     high = n * (f_high * between - error) / (rest + n * f_high * between)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Estimate(value, n=n, note="no interval: the mean squares are too unequal")
+    if not low <= value <= high:  # far below zero the degrees of freedom mean nothing
+        return Estimate(value, n=n, note="no interval: the cases differ less than the reads of one case")
     return Estimate(value, low, high, "Shrout and Fleiss, F distribution", n)
 
 

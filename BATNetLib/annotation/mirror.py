@@ -9,8 +9,8 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from ..morphology import box_around
 from ..pet.midplane import SMALLEST_SYMMETRY
-from ..volume.geometry import Grid, Volume
-from .mirrorplane import MirrorPlane, Side
+from ..volume.geometry import Volume
+from .mirrorplane import MirrorPlane, Side, grid_of_box
 from .mirrorsearch import search
 
 __all__ = ["MirrorPlane", "Side", "find_mirror_plane", "mirror_copy"]
@@ -99,7 +99,7 @@ def mirror_copy(
     if not source.any():
         return ct.with_array(copy)
     box = box_around(source, ct.spacing, 0.0)
-    part = source[box] & plane.on_side(_part(ct, box), from_side)
+    part = source[box] & plane.on_side(grid_of_box(ct.grid, box), from_side)
     if not part.any():
         return ct.with_array(copy)
     target = _target_box(box, plane, ct)
@@ -122,7 +122,7 @@ def mirror_copy(
     )
     # Sums of weights may fall a rounding short of the half.
     found = values >= 0.5 - 1e-5
-    found &= plane.on_side(_part(ct, target), "left" if from_side == "right" else "right")
+    found &= plane.on_side(grid_of_box(ct.grid, target), "left" if from_side == "right" else "right")
     if fat is not None:
         found &= fat.array[target] > 0
     if hu_range is not None:
@@ -130,14 +130,6 @@ def mirror_copy(
         found &= (hu >= hu_range[0]) & (hu <= hu_range[1])
     copy[target] = found
     return ct.with_array(copy)
-
-
-def _part(ct: Volume, box: tuple[slice, slice, slice]) -> Grid:
-    """Grid of a box of voxels."""
-    affine = ct.grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
-    a, b, c = (side.stop - side.start for side in box)
-    return Grid((a, b, c), affine)
 
 
 def _target_box(

@@ -191,6 +191,14 @@ def normal_of(roll: float, yaw: float) -> np.ndarray:
     return np.array([math.cos(yaw) * math.cos(roll), math.cos(yaw) * math.sin(roll), math.sin(yaw)])
 
 
+def grid_of_box(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
+    """The grid of a box of voxels of ``grid``."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    a, b, c = (side.stop - side.start for side in box)
+    return Grid((a, b, c), affine)
+
+
 def _vector(values: Any) -> Vector:
     x, y, z = (float(v) for v in values)
     return x, y, z

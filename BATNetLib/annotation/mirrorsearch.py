@@ -141,6 +141,8 @@ class _Level:
 
         # Blurred so that a shift by a fraction of a block changes the score smoothly.
         smooth = ndimage.gaussian_filter(image, 0.5 * factor + 0.2, mode="nearest", truncate=3.0)
+        if not (smooth[::factor, ::factor, ::factor] > 0.02).any():
+            factor = 1  # a body of a few slices may lie between the ones that are taken
         self.image = smooth[::factor, ::factor, ::factor]
         self.power = power
         self.affine = affine.copy()

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from BATNetLib.agreement.adjudication import ADJUDICATED, adjudicate, save_adjudicated
 from BATNetLib.agreement.regions import find_regions
@@ -130,6 +132,28 @@ def test_two_of_three_are_a_majority():
     found = find_regions(masks, smallest_ml=99.0)
     result = adjudicate(masks, found, {}, by="nobody", rest="majority")
     assert np.array_equal(result.mask.array, mask(BOTH, ONLY_ANNA).array)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), readers=st.integers(2, 4), sided=st.booleans(), share=st.floats(0.02, 0.6)
+)
+def test_deciding_everything_as_one_reader_has_it_gives_that_readers_mask(seed, readers, sided, share):
+    rng = np.random.default_rng(seed)
+    masks = {f"r{i}": Volume((rng.random(GRID.shape) < share).astype(np.uint8), GRID) for i in range(readers)}
+    found = find_regions(masks, plane=MIDDLE if sided else None)
+    sizes = [region.voxels for region in found.regions]
+    arrays = [m.array > 0 for m in masks.values()]
+    disputed = np.logical_or.reduce(arrays) & ~np.logical_and.reduce(arrays)
+    assert sizes == sorted(sizes, reverse=True) and sum(sizes) == disputed.sum() == (found.labels > 0).sum()
+    chosen = f"r{seed % readers}"
+    result = adjudicate(masks, found, {r.number: chosen for r in found.regions}, by="Dr C")
+    assert np.array_equal(result.mask.array, masks[chosen].array)
+    for region in found.regions[:5]:
+        assert found.at(region.inside) is region
+        for name, own in masks.items():
+            has = own.array[found.mask(region.number)]
+            assert has.all() if name in region.has else not has.any()
 
 
 def test_open_regions_unknown_ones_and_nameless_decisions_are_refused():

@@ -66,6 +66,22 @@ def test_identical_readers_have_icc_one_and_claim_no_interval():
     assert estimate.value == pytest.approx(1.0) and estimate.low is None and "no certainty" in estimate.note
 
 
+def test_an_interval_holds_its_value_or_is_not_given():
+    rng = np.random.default_rng(0)
+    given = 0
+    for _ in range(400):
+        n, k = rng.integers(2, 9), rng.integers(2, 5)
+        noise = rng.choice([0.0, 1e-9, 0.3, 5.0])
+        estimate = icc_2_1(rng.normal(0, 1, (n, 1)) + noise * rng.normal(0, 1, (n, k))).estimate
+        assert estimate.value <= 1.0 + 1e-12
+        if estimate.low is None:
+            assert estimate.note
+        else:
+            given += 1
+            assert estimate.low <= estimate.value <= estimate.high
+    assert given > 150
+
+
 def test_readers_that_differ_by_a_constant_only_get_a_value():
     estimate = icc_2_1([[1.0, 11.0], [5.0, 15.0], [90.0, 100.0]]).estimate
     assert 0.9 < estimate.value < 1.0
