@@ -83,5 +83,10 @@ def end_training(run):
     """End the process of a run that a test started, if it is still there."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         state = json.loads((Path(run) / "state.json").read_text())
-        if state["state"] in ("starting", "running", "validating", "stopping"):
+        if state["pid"] != os.getpid() and state["state"] in (
+            "starting",
+            "running",
+            "validating",
+            "stopping",
+        ):
             os.kill(state["pid"], signal.SIGKILL)

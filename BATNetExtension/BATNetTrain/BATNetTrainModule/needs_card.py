@@ -48,6 +48,8 @@ class NeedsCard:
             )
         if self.missing:
             words.append(_("Data can be checked and split, and runs be followed, without it."))
+        else:
+            self._refusal = ""
         if self._refusal:
             words.append(self._refusal)
         ui.needsLabel.text = " ".join(words)
