@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..analysis.casefolder import ending, stem
+from ..analysis.casefolder import SCAN_NAMES, ending, stem
 from ..batch.caselist import ID, FolderEntry, entry_of, read_rows
 from ..batch.cases import Found
 from ..batch.words import plain_cell
@@ -35,17 +37,44 @@ def pet_of_rows(manifest: Path, source: Path) -> dict[str, Path]:
     return named
 
 
-def pets_beside(ct: Path) -> Path | None:
-    """A PET under one of ``NAMES`` (volume, or folder of DICOM files) beside a CT; None without one."""
-    try:
-        names = {entry.name.lower(): entry for entry in os.scandir(ct.parent)}
-    except OSError:
+class PetSearch:
+    """PETs beside the CTs of a dataset; each folder is listed once.
+
+    ``a_pet.nii.gz`` belongs to ``a.nii.gz``. ``pet.nii.gz``, or a folder ``pet``, belongs to the CT of its
+    folder where there is one CT only, and this is a file or a DICOM folder that is called ``ct``: beside any
+    other folder it could be a case of its own.
+    """
+
+    def __init__(self, cts: Iterable[Path]) -> None:
+        self._cts = Counter(ct.parent for ct in cts)
+        self._listed: dict[Path, dict[str, Path]] = {}
+
+    def beside(self, ct: Path) -> Path | None:
+        """The PET (volume or DICOM folder) of a CT, None without one."""
+        found = self._names(ct.parent)
+        own = stem(ct.name).lower()
+        is_volume = ending(ct.name) is not None
+        for known in NAMES:
+            words = [f"{own}{sign}{known}" for sign in "_-."] if is_volume else []
+            if self._cts[ct.parent] == 1 and (is_volume or own in SCAN_NAMES):
+                words.append(known)
+            for word in words:
+                if word in found and found[word] != ct:
+                    return found[word]
         return None
-    for known in NAMES:
-        for name, entry in sorted(names.items()):
-            if entry.path != str(ct) and ((ending(name) and stem(name) == known) or name == known):
-                return Path(entry.path)
-    return None
+
+    def _names(self, folder: Path) -> dict[str, Path]:
+        """Lower-case name without ending to path, of volumes and folders."""
+        if folder not in self._listed:
+            try:
+                with os.scandir(folder) as entries:
+                    names = sorted((entry.name, entry.path) for entry in entries if entry.name[0] != ".")
+            except OSError:  # the search has said so already
+                names = []
+            self._listed[folder] = {
+                stem(name).lower(): Path(path) for name, path in names if ending(name) or "." not in name
+            }
+        return self._listed[folder]
 
 
 def called_suv(path: Path) -> bool:

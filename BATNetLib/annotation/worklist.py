@@ -19,7 +19,7 @@ from ..errors import InputRefused, UsageError
 from ..events import Events
 from .index import Standing, standings
 from .keys import folder_key
-from .petfiles import pet_of_rows, pets_beside
+from .petfiles import PetSearch, pet_of_rows
 from .record import FILES
 from .store import MARKER_NAME, Store
 from .versions import RECORD_NAME
@@ -224,7 +224,8 @@ def open_worklist(
     dataset = open_dataset(place, patient_pattern=patient_pattern, events=events)
     listed = manifest_of(place)
     pets = pet_of_rows(listed, place) if listed else {}
-    items = [_item(case, pets) for case in dataset.cases]
+    search = PetSearch(case.files["ct"] for case in dataset.cases if "ct" in case.files)
+    items = [_item(case, pets, search) for case in dataset.cases]
     _require_apart(items, store)
     return _with_standings(items, store, reader, dataset)
 
@@ -253,10 +254,10 @@ def _with_standings(items: list[WorkItem], store: Store, reader: str, dataset: D
     )
 
 
-def _item(case: TrainingCase, pets: Mapping[str, Path]) -> WorkItem:
+def _item(case: TrainingCase, pets: Mapping[str, Path], search: PetSearch) -> WorkItem:
     files = {role: path for role, path in case.files.items() if role in ROLES and not is_of_a_reader(path)}
     refusal = case.refusal
-    pet = pets.get(case.case) or (pets_beside(files["ct"]) if "ct" in files else None)
+    pet = pets.get(case.case) or (search.beside(files["ct"]) if "ct" in files else None)
     if pet is not None:
         files["pet"] = pet
         if not pet.exists():

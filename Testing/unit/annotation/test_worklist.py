@@ -18,6 +18,7 @@ from BATNetLib.annotation import (
     versions,
     worklist_of,
 )
+from BATNetLib.annotation.petfiles import PetSearch
 from BATNetLib.dataset import open_dataset
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.volume import write_volume
@@ -157,6 +158,23 @@ def test_a_pet_beside_the_ct_is_found_under_several_names(store, tmp_path, name)
         (folder / name).mkdir()
     item = open_worklist(tmp_path / "data", store, "anna").items[0]
     assert item.files["pet"].name == name
+
+
+def test_a_pet_is_given_to_the_case_that_it_belongs_to_and_to_no_other(store, tmp_path):
+    ct = ct_on("a little oblique")
+    for name in ("a", "b", "a_pet", "pet"):
+        write_volume(ct, tmp_path / "data" / f"{name}.nii.gz", ct)
+    items = {item.case: item for item in open_worklist(tmp_path / "data", store, "anna").items}
+    assert items["a"].files["pet"].name == "a_pet.nii.gz"
+    assert "pet" not in items["b"].files  # "pet" could be of either
+
+
+@pytest.mark.parametrize(("folder", "found"), [("ct", True), ("P01", False)])
+def test_a_pet_beside_a_dicom_folder_counts_where_that_is_called_ct(store, tmp_path, folder, found):
+    for place in (tmp_path / "data" / folder, tmp_path / "data" / "pet"):
+        place.mkdir(parents=True)
+    search = PetSearch([tmp_path / "data" / folder])
+    assert (search.beside(tmp_path / "data" / folder) is not None) is found
 
 
 def test_a_case_with_patches_only_is_refused_and_listed(store, tmp_path):
