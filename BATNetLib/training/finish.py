@@ -17,6 +17,7 @@ from ..errors import BATNetError, Cancelled, OutputRefused
 from ..evaluation.adipose import MaskEvaluation
 from ..evaluation.save import require_report, save_masks, save_scores
 from ..events import Events
+from ..models.loading import LoadedModel
 from ..models.reading import Weights, read_weights
 from ..models.registry import ModelEntry, is_name, load_registry, make_entry
 from ..models.store import catalogue, description_path, description_text, models_folder
@@ -51,8 +52,8 @@ def finish_run(
     weights, digest = _own_form(run / (BEST if (run / BEST).is_file() else LAST))
     warnings: list[str] = []
     name = _free_name(str(facts.get("name") or f"{stage.stage}-model"), digest, warnings)
-    known = dataset.patients_known
-    measured = _measured(run, stage, weights, name, digest, parts, known, events, warnings)
+    model = model_of(weights.arrays, name, digest, demonstration=bool(facts.get("demonstration")))
+    measured = _measured(run, stage, model, parts, dataset.patients_known, events, warnings)
     entry = _entry(name, weights, digest, facts, state, parts, measured)
     file = _store(run, weights, entry, events, warnings)
     patients = {
@@ -99,15 +100,12 @@ def _free_name(wanted: str, digest: str, warnings: list[str]) -> str:
 def _measured(
     run: Path,
     stage: StageTraining,
-    weights: Weights,
-    name: str,
-    digest: str,
+    model: LoadedModel,
     parts: Parts,
     patients_known: bool,
     events: Events,
     warnings: list[str],
 ) -> list[Measured]:
-    model = model_of(weights.arrays, name, digest)
     device = str(getattr(getattr(stage, "config", None), "device", "auto"))
     found = []
     for part in PARTS:

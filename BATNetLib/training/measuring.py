@@ -173,6 +173,7 @@ def _measure_adipose(
         )
     measured = {case.patient for case in result.cases}
     result.models = {_title(model): len(result.cases)}
+    result.demonstration = model.entry.demonstration
     few_patients(len(measured), inner)
     estimates = result.summary() | {"dice_with_misses": result.dice_with_misses()}
     metrics = {name: estimates[name][1 if name in _MEDIANS else 0] for name, *_ in ADIPOSE_METRICS}
@@ -241,6 +242,7 @@ def _scored(
     try:
         result = evaluate_scores(scores, patients_given=given, events=events)
         result.models = {_title(model): len(scores.ids)}
+        result.demonstration = model.entry.demonstration
         metrics = dict(result.metrics)
     except InputRefused as error:
         events.warning(error.code, f"{error.found} {error.wanted}")

@@ -67,8 +67,8 @@ def as_model(weights: Mapping[str, Tensor], name: str) -> LoadedModel:
     return model_of(arrays, name)
 
 
-def model_of(arrays: Arrays, name: str, sha256: str = "") -> LoadedModel:
-    """As ``as_model``, from arrays."""
+def model_of(arrays: Arrays, name: str, sha256: str = "", *, demonstration: bool = False) -> LoadedModel:
+    """As ``as_model``, from arrays. ``demonstration``: whether it was trained on phantoms."""
     architecture, width, complaint = judge(arrays)
     if complaint:
         raise ValueError(complaint)
@@ -81,6 +81,7 @@ def model_of(arrays: Arrays, name: str, sha256: str = "") -> LoadedModel:
         licence="own data",
         source=Source(text="a training run"),
         trained_on="own data",
+        demonstration=demonstration,
         sha256=sha256 or None,
     )
     return LoadedModel(filled_network(architecture.name, width, arrays), entry, sha256)

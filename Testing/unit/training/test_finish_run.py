@@ -176,6 +176,17 @@ def test_a_model_without_validation_cases_gets_a_card_that_says_so(run: Path, da
     assert "not validated" in stored_models()[0].entry.notes
 
 
+def test_models_trained_on_phantoms_are_called_demonstrations_everywhere(run: Path, data, drawing) -> None:
+    facts = runfolder.read_run(run)
+    runfolder.write_json(run / runfolder.RUN, {**facts, "demonstration": True})
+    finished(run, data)
+    entry = stored_models()[0].entry
+    assert entry.demonstration and entry.title.startswith("Demonstration model")
+    pages = ("model-card.md", "report.html", "evaluation/validation/report.html")
+    for page in pages:
+        assert "Demonstration model, trained on phantoms" in (run / page).read_text(encoding="utf-8")
+
+
 def test_finishing_again_gives_the_same_model_its_name_again(run: Path, data) -> None:
     first, second = finished(run, data), finished(run, data)
     assert first["model"] == second["model"]
