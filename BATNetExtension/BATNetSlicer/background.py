@@ -8,24 +8,25 @@ copies, and gives back values. numpy, zlib, hashing and files let go of the lock
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import qt
 
-from .processes import hold, release, tell
+from .processes import hold, release
 
 #: How long the window's thread waits at a time, and how often.
 GIVE_SECONDS = 0.006
 EVERY_MS = 8
 
+_alive: set[Any] = set()
+
 
 class Background:
     """``work()`` runs in a thread; then ``done(outcome)`` or ``failed(error)`` is called from the event loop.
 
-    Keep the object until then. ``stop()``: nobody is told any more; the thread ends by itself. ``finish()``:
-    wait for the end now, and tell.
+    ``stop()``: nobody is told any more; the thread ends by itself. ``finish()``: wait for the end now, and
+    tell. Until the thread has ended the object is kept here: nothing of it is ever freed in the thread.
     """
 
     def __init__(
@@ -39,15 +40,15 @@ class Background:
         self._done, self._failed = done, failed
         self._outcome: Any = None
         self._error: Exception | None = None
-        self._work = work
+        self._work: Callable[[], Any] | None = work
         self._must_finish = must_finish
         # A thread that writes what the user has done is not ended with the process.
         self._thread = threading.Thread(target=self._run, daemon=not must_finish)
         self._timer = qt.QTimer()
         self._timer.setInterval(EVERY_MS)
-        me = weakref.ref(self)
-        self._timer.connect("timeout()", lambda: tell(me, "_turn"))
+        self._timer.connect("timeout()", self._turn)
         self._over = False
+        _alive.add(self)
         hold(self)
         self._thread.start()
         self._timer.start()
@@ -73,11 +74,10 @@ class Background:
             self.finish()
         else:
             self.stop()
-            self._timer.stop()
-            release(self)
 
     def _run(self) -> None:
         try:
+            assert self._work is not None
             self._outcome = self._work()
         except Exception as error:
             self._error = error
@@ -92,8 +92,13 @@ class Background:
             return
         self._over = True
         self._timer.stop()
+        self._timer.deleteLater()
         release(self)
-        if self._error is not None:
-            self._failed(self._error)
+        _alive.discard(self)
+        done, failed, outcome, error = self._done, self._failed, self._outcome, self._error
+        self._work = self._outcome = None  # arrays of a whole case may hang on them
+        self.stop()
+        if error is not None:
+            failed(error)
         else:
-            self._done(self._outcome)
+            done(outcome)

@@ -13,9 +13,11 @@ set(BATNetAnnotate_SCRIPTS
   BATNetAnnotateModule/paint_card.py
   BATNetAnnotateModule/panel.py
   BATNetAnnotateModule/proposing.py
+  BATNetAnnotateModule/rawfiles.py
   BATNetAnnotateModule/saver.py
   BATNetAnnotateModule/scenecases.py
   BATNetAnnotateModule/scores_card.py
+  BATNetAnnotateModule/selftest.py
   BATNetAnnotateModule/session.py
   BATNetAnnotateModule/settings.py
   BATNetAnnotateModule/shortcuts.py

@@ -205,3 +205,11 @@ def test_what_is_saved_is_the_same_for_nibabel_simpleitk_and_slicer(panel, proce
     assert np.allclose(
         slicer.util.arrayFromVTKMatrix(ours), slicer.util.arrayFromVTKMatrix(theirs), atol=1e-4
     )
+
+
+def test_the_module_tests_itself(open_panel):
+    """ "Reload and Test" of the developer: the real engine, two phantoms."""
+    panel = open_annotate(open_panel)
+    panel.ui.readerEdit.text = "somebody"
+    slicer.modules.batnetannotate.instance.runTest()
+    assert panel.ui.readerEdit.text == "somebody", "what the user had entered is back"

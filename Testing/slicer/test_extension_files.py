@@ -99,6 +99,7 @@ def test_the_catalogue_entry_and_the_project_agree():
     [
         ("BATNetExtension/BATNetExtension.png", (128, 128)),
         ("BATNetExtension/BATNet/Resources/Icons/BATNet.png", (128, 128)),
+        ("BATNetExtension/BATNetAnnotate/Resources/Icons/BATNetAnnotate.png", (128, 128)),
         ("BATNetExtension/BATNetTrain/Resources/Icons/BATNetTrain.png", (128, 128)),
         ("BATNetExtension/BATNetSlicer/Icons/BATNetPhantom.png", (260, 280)),
         ("BATNetExtension/BATNetSlicer/Icons/BATNetChest.png", (260, 280)),
@@ -172,6 +173,10 @@ train = modules.open_panel({str(tmp_path / "lib" / "BATNetTrain.py")!r}).python.
 assert process_events(lambda: train.doctor is not None, 60)
 import BATNetTrainModule
 assert Path({str(tmp_path)!r}) in Path(BATNetTrainModule.__file__).parents
+annotate = modules.open_panel({str(tmp_path / "lib" / "BATNetAnnotate.py")!r}).python.panel
+import BATNetAnnotateModule
+assert Path({str(tmp_path)!r}) in Path(BATNetAnnotateModule.__file__).parents
+assert annotate.paint.criteria and annotate.ui.openNote.text
 modules.unload_all()
 print("installed and running")
 """

@@ -61,6 +61,28 @@ class CaseNodes:
         """bool [k, j, i] of the CT's size."""
         return self.mask(segment).inside((0, 0, 0), size_of(self.ct))
 
+    def limit_editing(self, to_fat: bool) -> None:
+        """Let Slicer's editor look at the box around the fat only, or at the whole CT again.
+
+        Each stroke makes masks of the whole grid that may be edited; brown fat lies inside fat, so the box of
+        the fat is enough. Voxels of segments are not touched.
+        """
+        converter = slicer.vtkSegmentationConverter
+        i, j, k = size_of(self.ct)
+        start, end = (0, 0, 0), (i, j, k)
+        if to_fat:
+            masks = [self.mask(FAT), self.mask(BROWN)]
+            masks = [mask for mask in masks if mask.array.size]
+            if masks and self.mask(FAT).array.size:
+                start = tuple(max(0, min(m.start[a] for m in masks) - 1) for a in range(3))
+                end = tuple(min(n, max(m.end[a] for m in masks) + 1) for a, n in enumerate((i, j, k)))
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(start[0], end[0] - 1, start[1], end[1] - 1, start[2], end[2] - 1)
+        image.SetImageToWorldMatrix(to_vtk(self.affine))
+        self.segmentation.GetSegmentation().SetConversionParameter(
+            converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
+        )
+
     def put_mask(self, segment: str, mask: np.ndarray) -> None:
         """Make ``mask`` (bool [k, j, i] of the CT's size) the content of a segment.
 
@@ -84,12 +106,14 @@ class CaseNodes:
             if node is None or node.GetScene() is None:
                 continue
             scene = node.GetScene()
+            displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
             with batch(scene):
-                for index in reversed(range(node.GetNumberOfDisplayNodes())):
-                    display = node.GetNthDisplayNode(index)
-                    if display is not None:
-                        scene.RemoveNode(display)
+                # The volume first: views make a display node for one that has lost its own, and search all of
+                # its voxels for a window.
                 scene.RemoveNode(node)
+                for display in displays:
+                    if display is not None and display.GetScene() is not None:
+                        scene.RemoveNode(display)
         self.own = []
 
 

@@ -187,8 +187,8 @@ def mirrored_place(plane: Any, slice_to_ras: np.ndarray) -> np.ndarray:
     """SliceToRAS of the view that shows the other side: what lies under a pixel of one view is the mirror
     image of what lies under that pixel of the other.
 
-    The axis through the view is turned round, which changes no pixel, so that the matrix stays right-handed:
-    scrolling and painting rely on that.
+    The axis through the view is turned round, which changes no pixel, so that the matrix keeps its handedness
+    (that of Slicer's axial views is left-handed): scrolling and painting rely on that.
     """
     return plane.matrix_ras @ slice_to_ras @ np.diag([1.0, 1.0, -1.0, 1.0])
 

@@ -27,6 +27,7 @@ from BATNetSlicer.texts import _
 from . import disputes
 from .arrays import Lattice
 from .casenodes import add_reader, make_nodes, show, volume_node
+from .rawfiles import read_raw
 from .saver import failure_of
 from .session import Session
 
@@ -253,6 +254,7 @@ class _Reading:
     def run(self) -> Loaded | None:
         """None where the case was not read ahead yet."""
         from BATNetLib.annotation.readahead import find_prepared
+        from BATNetLib.errors import InputRefused
 
         loaded = Loaded()
         if self.held is not None:
@@ -264,7 +266,13 @@ class _Reading:
             prepared = find_prepared(self.item, self.scratch)
             if prepared is None:
                 return None
-            self._read_prepared(prepared, loaded)
+            try:
+                self._read_prepared(prepared, loaded)
+            except InputRefused as error:
+                if error.code != "prepared-damaged":
+                    raise
+                shutil.rmtree(prepared.folder, ignore_errors=True)
+                return None
             shape = loaded.ct.shape
         if self.compared is not None:
             loaded.brown = None
@@ -278,9 +286,7 @@ class _Reading:
         return loaded
 
     def _read_prepared(self, prepared: Any, loaded: Loaded) -> None:
-        from BATNetLib.annotation.grids import to_slicer
-
-        loaded.ct, loaded.affine = to_slicer(prepared.read("ct"))
+        loaded.ct, loaded.affine = read_raw(prepared.files["ct"])
         facts = prepared.facts
         loaded.fingerprint = facts.get("ct")
         for role, refusal in (facts.get("refused") or {}).items():
@@ -291,19 +297,19 @@ class _Reading:
                 )
             )
         if "suv" in prepared.files:
-            loaded.pet_volume = prepared.read("suv")
-            loaded.pet = to_slicer(loaded.pet_volume)
+            loaded.pet = read_raw(prepared.files["suv"])
+            loaded.pet_volume = Lattice(loaded.pet[1], loaded.pet[0].shape).volume(loaded.pet[0])
             loaded.pet_unit = facts.get("suv")
         origins = facts.get("origins") or {}
         if "adipose" in prepared.files:
-            loaded.fat = cropped(to_slicer(prepared.read("adipose"))[0] > 0)
+            loaded.fat = cropped(read_raw(prepared.files["adipose"])[0].view(bool))
             loaded.fat_edited = origins.get("adipose") == "hu-threshold"
             if loaded.fat_edited:
                 loaded.notes.append(
                     _("The case has no mask of adipose tissue; it was found by its range of HU.")
                 )
         if "brown" in prepared.files and self.from_dataset:
-            loaded.brown = cropped(to_slicer(prepared.read("brown"))[0] > 0)
+            loaded.brown = cropped(read_raw(prepared.files["brown"])[0].view(bool))
             loaded.began_from = str(origins.get("brown") or "dataset mask")
 
     def _read_version(self, loaded: Loaded, shape: tuple[int, ...]) -> None:
@@ -311,13 +317,13 @@ class _Reading:
         from BATNetLib.errors import InputRefused
 
         store, case, reader = self.store, self.item.case, self.reader
-        damaged = store.damaged_after(case, reader)
+        version = store.newest(case, reader)
+        damaged = [v for v in store.versions(case, reader) if version is None or v.number > version.number]
         if damaged:
             names = ", ".join(version.name for version in damaged)
             loaded.notes.append(
                 _("Damaged and left aside: {names}. The version before is used.").format(names=names)
             )
-        version = store.newest(case, reader)
         loaded.final = store.is_locked(case, reader)
         if version is None:
             return
@@ -337,9 +343,9 @@ class _Reading:
             loaded.notes.append(
                 _("The CT has changed since the last save: its voxels differ. Check the masks.")
             )
-        loaded.brown, loaded.began_from = cropped(array > 0), record.edited_from
+        loaded.brown, loaded.began_from = cropped(array.view(bool)), record.edited_from
         if adipose is not None:
-            loaded.fat, loaded.fat_edited = cropped(to_slicer(adipose)[0] > 0), True
+            loaded.fat, loaded.fat_edited = cropped(to_slicer(adipose)[0].view(bool)), True
 
     def _lock(self, loaded: Loaded) -> None:
         from BATNetLib.annotation.caselock import CaseLock

@@ -53,6 +53,7 @@ class PaintCard:
         self._observer: SegmentObserver | None = None
         self._observed: list[tuple[Any, int]] = []
         self._work: Background | None = None
+        self._edited = ""
         self._count = qt.QTimer()
         self._count.setSingleShot(True)
         self._count.setInterval(COUNT_MS)
@@ -122,6 +123,7 @@ class PaintCard:
             editor.setMRMLSegmentEditorNode(node)
             editor.setSegmentationNode(session.nodes.segmentation)
             editor.setSourceVolumeNode(session.nodes.ct)
+            self._edited = ""
             self._observer = SegmentObserver(session.nodes.segmentation, self._voxels_changed)
             self._observed = [
                 (node, node.AddObserver("ModifiedEvent", lambda *_: self._editor_changed())),
@@ -197,6 +199,12 @@ class PaintCard:
             self.ui.editor.setCurrentSegmentID(segment)
             self._editor_changed()
 
+    def _look_at(self, segment: str) -> None:
+        """Brown fat is edited in the box around the fat, fat itself anywhere."""
+        if segment != self._edited:
+            self._edited = segment
+            self.session.nodes.limit_editing(segment == BROWN)
+
     def choose_effect(self, name: str) -> None:
         editor = self.ui.editor
         now = editor.activeEffect()
@@ -207,6 +215,7 @@ class PaintCard:
         if self.session is None:
             return
         segment, effect = self.ui.editor.currentSegmentID(), self.ui.editor.activeEffect()
+        self._look_at(segment)
         self.ui.brownButton.checked, self.ui.fatButton.checked = segment == BROWN, segment == FAT
         name = effect.name if effect is not None else ""
         self.ui.paintEffectButton.checked, self.ui.eraseEffectButton.checked = (
@@ -325,6 +334,8 @@ class PaintCard:
     # --- showing
     def _voxels_changed(self, segment: str) -> None:
         if segment in (BROWN, FAT):
+            if segment == FAT and self._edited == BROWN:  # found, or taken back while brown fat is edited
+                self._edited = ""
             self._changed(segment)
             self._count.start()
 
@@ -334,6 +345,7 @@ class PaintCard:
         if session is None or not session.nodes.in_scene:
             self.ui.volumeLabel.text = ""
             return
+        self._look_at(self.ui.editor.currentSegmentID())
         mask = session.nodes.mask(BROWN)
         total = np.count_nonzero(mask.array) * session.nodes.voxel_ml
         right = left = 0.0

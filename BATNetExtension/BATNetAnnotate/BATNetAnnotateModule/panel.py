@@ -360,11 +360,11 @@ class Panel:
         if not self.ask(question):
             return
 
+        store, case, reader = session.store, session.case, session.reader
+
         def saved(ok: bool) -> None:
             if ok:
-                self._locking = Background(
-                    lambda: session.store.lock_final(session.case, session.reader), locked, failed
-                )
+                self._locking = Background(lambda: store.lock_final(case, reader), locked, failed)
 
         def locked(version: Any) -> None:
             self._locking = None

@@ -134,6 +134,14 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
     def effectByName(self, name):
         return SegmentEditorEffect(name, self) if name in EFFECTS else None
 
+    def paintEvent(self, event) -> None:
+        """Slicer shows its table of segments, its effects and their options here."""
+        painter = qt.QPainter(self)
+        painter.setPen(qt.QColor("gray"))
+        painter.drawRect(self.rect.adjusted(0, 0, -1, -1))
+        painter.drawText(self.rect, int(qt.Qt.AlignCenter), "Slicer's segment editor")
+        painter.end()
+
     # --- editing
     def saveStateForUndo(self) -> None:
         self._logic.SaveStateForUndo()
