@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import RESEARCH_USE_ONLY
+from ..annotation.manifest import ADJUDICATED
 from ..annotation.record import Record, Scores, no_scores
 from ..annotation.store import Store
 from ..annotation.versions import Version
@@ -19,8 +20,6 @@ from ..volume.geometry import Volume
 from ..workfiles import whole_file
 from .regions import Disagreement, Region
 
-#: The reader under whose name adjudicated masks are kept.
-ADJUDICATED = "adjudicated"
 #: What happens to regions nobody was asked about.
 Rest = Literal["majority", "mark", "leave"]
 REST = {
@@ -28,6 +27,9 @@ REST = {
     "mark": "marked",
     "leave": "not marked",
 }
+
+
+__all__ = ["ADJUDICATED", "REST", "Adjudicated", "Decision", "Rest", "adjudicate", "save_adjudicated"]
 
 
 @dataclass(frozen=True)

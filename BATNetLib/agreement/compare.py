@@ -259,7 +259,12 @@ def agreement(
         )
     reads = find_reads(root, readers, drafts=options.drafts)
     if not reads.cases:
-        raise _no_cases(f"No case has finished reads of two of {', '.join(reads.readers)}.")
+        # A damaged store must not look like one in which nobody has finished.
+        example = reads.left_out[0]
+        raise _no_cases(
+            f"No case has finished reads of two of {', '.join(reads.readers)}. For example {example.case}: "
+            f"{example.words}"
+        )
     told = {case: (patients or {}).get(case) for case in reads.cases}
     patient, given = patients_of(reads.cases, told)
     result = Agreement(

@@ -13,6 +13,7 @@ from ..events import Events
 EPILOG = """examples:
   batnet agreement READS --out agreement                    all readers whose work lies below READS
   batnet agreement READS --readers anna,ben --out agreement --tolerance 3
+  batnet agreement READS --patients READS/dataset.csv --out agreement      after: batnet annotate export
 
 READS is the folder that was chosen in BATNetAnnotate. Only reads that are marked as done count.
 This opens all readers' work: readers who still work blinded should not see its results.
