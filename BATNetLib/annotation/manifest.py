@@ -9,11 +9,19 @@ from pathlib import Path
 from ..dataset.cases import VOLUMES, Dataset, TrainingCase
 from ..dataset.manifest import write_manifest
 from ..errors import UsageError
+from ..volume import Grid, Source, Volume
+from ..workfiles import whole_file
+from .keys import folder_key
+from .maskfile import write_mask
+from .record import FILES
+from .scanfile import is_array_file, read_place
 from .store import Store
 from .versions import Version
 from .worklist import WorkItem, WorkList
 
 MANIFEST_NAME = "dataset.csv"
+#: Where masks lie that had to be written anew for training; no case has such a key.
+_COPIES = "_arrays"
 #: The reader that adjudicated masks are kept under.
 ADJUDICATED = "adjudicated"
 
@@ -59,7 +67,7 @@ def export_manifest(
         elif not with_open:
             left_out[item.case] = "no finished read" if not drafts else "no read"
             continue
-        rows.append(_row(item, version))
+        rows.append(_row(item, version, store))
     if not chosen:
         raise UsageError(
             "nothing-to-export",
@@ -85,12 +93,29 @@ def chosen_read(
     return None, None
 
 
-def _row(item: WorkItem, version: Version | None) -> TrainingCase:
+def _row(item: WorkItem, version: Version | None, store: Store) -> TrainingCase:
     case = item.as_training_case()
     files = {role: path for role, path in case.files.items() if role != "brown"}
     if version is not None:
-        for role in ("brown", "adipose"):
-            path = version.file(role)
-            if path is not None:
-                files[role] = path
+        files |= _masks(item, version, store)
     return replace(case, files=files, layout=VOLUMES)
+
+
+def _masks(item: WorkItem, version: Version, store: Store) -> dict[str, Path]:
+    """Role to mask of a version as it lies beside its CT."""
+    own = {role: path for role in FILES if (path := version.file(role)) is not None}
+    place = read_place(item.files["ct"])
+    if place is None or not is_array_file(item.files["ct"], place[1], item.axes):
+        return own
+    # The CT is an array file of the authors without a place in the patient: a mask beside it has to be one
+    # as well, while the version keeps the place that it was painted at.
+    brown, adipose, _ = store.read(version)
+    copies = {}
+    for role, mask in (("brown", brown), ("adipose", adipose)):
+        if mask is not None:
+            path = store.root / _COPIES / folder_key(item.case) / FILES[role]
+            source = Source(Grid(mask.grid.shape, place[1]), (0, 1, 2), (False, False, False))
+            with whole_file(path) as beside:
+                write_mask(Volume(mask.array, mask.grid, source), beside)
+            copies[role] = path
+    return copies

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..batch.fingerprint import quick_key
-from ..errors import BATNetError, Cancelled, OutputRefused
+from ..errors import BATNetError, Cancelled, InputRefused, OutputRefused
 from ..events import Events
 from ..volume import Volume
 from ..workfiles import output_errors, whole_folder
@@ -45,8 +45,8 @@ class Prepared:
     ``files``: role to an uncompressed NRRD on the grid of its own file: "ct" (HU), "adipose", "brown",
     "lungs" (uint8), "suv" (PET on its own grid, float32) and "suv_on_ct" (the same on the CT's grid, NaN
     outside). ``facts``: plain JSON values: ``ct`` (fingerprint), ``origins`` (role to "dataset mask" or
-    "hu-threshold"), ``suv`` ("SUVbw", or None where the PET's unit is not known), ``refused`` (role to
-    refusal), ``warnings``.
+    "hu-threshold"), ``suv`` ("SUVbw", or None where the PET's unit is not known), ``spacing_unknown``,
+    ``refused`` (role to refusal), ``warnings``.
     """
 
     case: str
@@ -97,6 +97,13 @@ def prepare(
         ct = read_scan_file(item.files["ct"], axes=item.axes, series=item.series, events=events)
         stage.advance()
         facts: dict[str, Any] = {"ct": fingerprint(ct), "origins": {}, "suv": None, "refused": {}}
+        facts["spacing_unknown"] = bool((ct.facts or {}).get("spacing_unknown"))
+        if facts["spacing_unknown"]:
+            events.warning(
+                "spacing-unknown",
+                "The files of the case do not say how large a voxel is; 1 mm is assumed, so volumes in mL "
+                "are not to be used.",
+            )
         volumes = {"ct": ct}
         _masks(item, ct, volumes, facts, fat, events)
         stage.advance()
@@ -182,6 +189,8 @@ def _pet(
     from ..pet.masks import resample_to_ct
 
     try:
+        if (ct.facts or {}).get("axes") == "zyx":
+            raise _without_place()
         suv, unit = read_pet_of_case(item.files["pet"], events)
         on_ct = resample_to_ct(suv, ct, events=events)
     except Cancelled:
@@ -207,6 +216,15 @@ def read_pet_of_case(path: Path, events: Events | None = None) -> tuple[Volume, 
         return read_pet(path, events=events).suv, "SUVbw"
     volume = read_scan_file(path, kind="map", axes="header", events=events)
     return volume, "SUVbw" if called_suv(path) else None
+
+
+def _without_place() -> InputRefused:
+    return InputRefused(
+        "orientation-unknown",
+        "The CT is an array file that does not say where it lies in the patient.",
+        "A PET can be laid over a CT only where both have a place.",
+        "Export the CT again from its DICOM files.",
+    )
 
 
 def _place(item: WorkItem, scratch: Path) -> Path:

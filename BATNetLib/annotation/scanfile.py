@@ -17,6 +17,7 @@ from ..dataset.scans import binary
 from ..errors import InputRefused
 from ..events import Events
 from ..volume import Volume, checks, dicom
+from ..volume.files import _as_canonical, _in_case_folder
 from ..volume.masks import _placed
 from ..volume.orient import Kind, shear_degrees
 from ..volume.values import as_hounsfield, as_labels
@@ -37,9 +38,13 @@ def read_scan_file(
 ) -> Volume:
     """A volume (NIfTI, NRRD, MetaImage) or DICOM series on its own grid in canonical axis order.
 
-    ``kind`` as in ``read_volume``. ``axes``: "header" trusts a header that says nothing. Raises
-    ``InputRefused``: "orientation-unknown" (also for the authors' array files, axes zyx), "gantry-tilt",
-    "unknown-format", and what damaged files are refused with.
+    ``kind`` as in ``read_volume``. ``axes``: "header" trusts a header that says nothing, "zyx" takes the
+    array as it is; the authors' case folders are recognised. Such array files have no place in the patient
+    and mostly no spacing: they get a grid along the patient's axes (``facts["axes"]`` is then "zyx", and
+    ``facts["spacing_unknown"]`` tells whether voxels of 1 mm are only assumed).
+
+    Raises ``InputRefused``: "orientation-unknown", "gantry-tilt", "unknown-format", and what damaged files
+    are refused with; ``UsageError`` ("axes-contradicted").
     """
     events = events or Events()
     events.check()
@@ -50,9 +55,7 @@ def read_scan_file(
             "The files of the case must be there.",
             "Check the path; a drive that is not connected is a common cause.",
         )
-    if axes == "zyx":
-        raise _no_place(path.name)
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"axes": "header", "spacing_unknown": False}
     if path.is_dir() or ending(path.name) is None:
         found = dicom.read_series(
             path, series=series, accept_gaps=False, kind=kind, max_voxels=checks.MAX_VOXELS, events=events
@@ -60,7 +63,11 @@ def read_scan_file(
         name, array, affine, facts = found.name, found.array, found.affine, found.facts
     else:
         name = path.name
-        array, affine = _image(path, axes == "header", events)
+        array, affine = _image(path, axes, events)
+        if is_array_file(path, affine, axes):
+            facts["axes"] = "zyx"
+            placed = _as_canonical(array, affine, True, facts, name)
+            return Volume(_judged(placed.array, kind, name), placed.grid, None, facts)
     events.check()
     checks.require_affine(affine, name)
     shear = shear_degrees(affine)
@@ -72,7 +79,20 @@ def read_scan_file(
             "Reconstruct the scan without tilt.",
         )
     volume = volume_on_own_grid(array, affine)
-    values = volume.array
+    return Volume(_judged(volume.array, kind, name), volume.grid, volume.source, facts)
+
+
+def is_array_file(path: Path, affine: np.ndarray, axes: str | None) -> bool:
+    """Whether a file holds [slice, row, column] and no place: said so, or known by the authors' layout.
+
+    ``affine``: 4x4, file index to LPS mm.
+    """
+    identity = bool(np.abs(affine - np.diag([-1.0, -1.0, 1.0, 1.0])).max() < 1e-6)
+    return axes == "zyx" or (axes is None and identity and _in_case_folder(path))
+
+
+def _judged(values: np.ndarray, kind: Kind, name: str) -> np.ndarray:
+    """The voxels in the type that their kind has; refuses what cannot be used."""
     if kind != "map":
         checks.require_finite(values, name)
     if kind == "ct":
@@ -80,14 +100,23 @@ def read_scan_file(
         values = as_hounsfield(values, name)
     elif kind == "mask":
         values = as_labels(values, name)
-    return Volume(values, volume.grid, volume.source, facts)
+    return values
 
 
 def read_layout(path: Path) -> Volume | None:
     """How the voxels of a volume file lie, from its header alone: a ``Volume`` of zeros that take no memory.
 
-    None for DICOM (a stack of files has no layout of its own) and for files that cannot be read.
+    None for DICOM (a stack of files has no layout of its own), for array files of the authors and for files
+    that cannot be read.
     """
+    place = read_place(path)
+    if place is None or is_array_file(path, place[1], None):
+        return None
+    return volume_on_own_grid(np.broadcast_to(np.uint8(0), place[0]), place[1])
+
+
+def read_place(path: Path) -> tuple[tuple[int, int, int], np.ndarray] | None:
+    """Shape in file axes and 4x4 affine (file index to LPS mm) of a volume file; None as ``read_layout``."""
     import SimpleITK as sitk
 
     if path.is_dir() or ending(path.name) is None:
@@ -101,7 +130,7 @@ def read_layout(path: Path) -> Volume | None:
         checks.require_affine(affine, path.name)
     except (RuntimeError, InputRefused):
         return None
-    return volume_on_own_grid(np.broadcast_to(np.uint8(0), shape), affine)
+    return shape, affine
 
 
 def read_mask_beside(path: Path, ct: Volume, role: str, *, events: Events | None = None) -> Volume:
@@ -109,7 +138,8 @@ def read_mask_beside(path: Path, ct: Volume, role: str, *, events: Events | None
 
     Raises ``InputRefused`` ("other-grid", "mask-values") and as ``read_scan_file``.
     """
-    mask = read_scan_file(path, kind="mask", axes="header", events=events)
+    as_array = (ct.facts or {}).get("axes") == "zyx"
+    mask = read_scan_file(path, kind="mask", axes="zyx" if as_array else "header", events=events)
     if not ct.grid.same_place(mask.grid):
         mask = _placed(mask, ct) or mask
     ct.require_same_grid(mask, MASK_WORDS[role])
@@ -127,7 +157,7 @@ def read_mask_beside(path: Path, ct: Volume, role: str, *, events: Events | None
     return Volume(binary(mask.with_array(array), role).array, ct.grid, ct.source)
 
 
-def _image(path: Path, trusted: bool, events: Events) -> tuple[np.ndarray, np.ndarray]:
+def _image(path: Path, axes: str | None, events: Events) -> tuple[np.ndarray, np.ndarray]:
     """Voxels in file axes (a copy) and 4x4 affine, file index to LPS mm."""
     import SimpleITK as sitk
 
@@ -139,7 +169,7 @@ def _image(path: Path, trusted: bool, events: Events) -> tuple[np.ndarray, np.nd
         if reader.GetNumberOfComponents() != 1:
             raise checks.refuse_colour(path.name, reader.GetNumberOfComponents())
         affine = _affine(reader)
-        if not trusted and _says_nothing(reader, affine):
+        if axes is None and _says_nothing(reader, affine) and not is_array_file(path, affine, axes):
             raise _no_place(path.name)
         if is_nifti(path):
             return read_voxels(path, events), affine
@@ -178,8 +208,8 @@ def _no_place(name: str) -> InputRefused:
         "orientation-unknown",
         f"The header of {name} does not say how the voxels lie in the patient.",
         "Left and right, and the spacing, must be known before anybody paints.",
-        "Export the scan again from its DICOM files, or write array files of the BATNet authors anew: "
-        "batnet dataset convert --to volumes --spacing SLICE ROW COLUMN.",
+        "Export the scan again from its DICOM files. If it is one of the BATNet authors' array files, say "
+        "axes zyx in a list; if the header is right as it stands, say axes header.",
     )
 
 

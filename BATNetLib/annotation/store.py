@@ -159,8 +159,9 @@ class Store:
         brown, adipose : masks (bool, or integers 0 and 1) on the CT's own grid, see ``grids``.
         record : what the caller knows (see ``Record``); the rest is filled in.
         parent : the version that the work began with, None for none.
-        ct_file : the CT as a volume file; the masks then get its very axes, whatever order the program that
-            they were painted in has put them into.
+        ct_file : the CT as a volume file; masks on its voxels then get its very axes, whatever order the
+            program that they were painted in has put them into. Others are kept as they are: no work is
+            refused for it.
 
         Goes through the ``CaseLock`` that this store's user holds, or takes one for the moment. The version
         is on the disk (fsync) when this returns. Raises ``InputRefused``: "read-locked", "case-locked",
@@ -172,7 +173,7 @@ class Store:
             brown.require_same_grid(adipose, "adipose mask")
         masks = {"brown": brown} | ({"adipose": adipose} if adipose is not None else {})
         layout = read_layout(ct_file) if ct_file is not None else None
-        if layout is not None:
+        if layout is not None and layout.grid.same_place(brown.grid):
             masks = {role: laid_out_like(mask, layout) for role, mask in masks.items()}
 
         def write(folder: Path) -> dict[str, dict[str, Any]]:

@@ -278,11 +278,12 @@ def _item(case: TrainingCase, pets: Mapping[str, Path], search: PetSearch) -> Wo
 
 
 def is_of_a_reader(path: Path) -> bool:
-    """Whether a mask is a version of some reader's work, which another reader must not see."""
+    """Whether a mask is a version of some reader's work, or made of one: another reader must not see it."""
     if path.name not in FILES.values():
         return False
-    folder = path.parent
-    return (folder / RECORD_NAME).exists() or (folder.parents[2] / MARKER_NAME).exists()
+    if (path.parent / RECORD_NAME).exists():
+        return True
+    return any((folder / MARKER_NAME).exists() for folder in path.parents[1:4])
 
 
 def _require_apart(items: list[WorkItem], store: Store) -> None:
