@@ -41,13 +41,19 @@ _SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3.0, 20.0
 class Budget(Events):
     """How long examples may go on: until the time is over or the run is asked to stop.
 
-    As events of what is read for them it ends that, too, when the run is asked to stop.
+    The time counts from ``begin`` on: what is read once for all examples of a run is not held against them.
+    As events of that reading it ends it, too, when the run is asked to stop.
     """
 
     def __init__(self, run: Path, seconds: float, events: Events | None = None) -> None:
         super().__init__()
-        self._run, self._until, self._outer = run, time.monotonic() + seconds, events or Events()
+        self._run, self._seconds, self._outer = run, seconds, events or Events()
+        self._until = float("inf")
         self.note: str | None = None
+
+    def begin(self) -> None:
+        """The predictions begin."""
+        self._until = time.monotonic() + self._seconds
 
     @property
     def cancelled(self) -> bool:

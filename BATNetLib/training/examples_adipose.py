@@ -55,6 +55,7 @@ def write_cases(
         _KEPT.clear()
         _KEPT[run] = _choose(stage.parts, budget)
     part, examples = _KEPT[run]
+    budget.begin()
     target = choose_device(device)
     network = model.network.to(target)
     records = []

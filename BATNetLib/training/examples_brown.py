@@ -26,6 +26,7 @@ def write_cases(
     ids = case_ids(stage.parts)
     network = model.network.to(choose_device(device))
     records: list[dict[str, Any]] = []
+    budget.begin()
     for case in choose(cases, ids):
         if records and budget.over():
             break

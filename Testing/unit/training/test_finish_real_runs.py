@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from runs import NAMES, cohort
+from finishedruns import NAMES, cohort
 
 from BATNetLib.cli import main
 from BATNetLib.models import import_file, load_model, read_weights

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import (
+from finishedruns import (
     NAMES,
     SPLIT_SHA,
     adipose_stage,

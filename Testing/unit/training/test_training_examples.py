@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from runs import (
+from finishedruns import (
     NAMES,
     SPACING,
     SPLIT_SHA,

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from runs import NAMES, make_run
+from finishedruns import NAMES, make_run
 
 from BATNetLib.errors import InputRefused, OutputRefused
 from BATNetLib.training import report, runfolder
