@@ -46,7 +46,6 @@ set(BATNetLib_SCRIPTS
   BATNetLib/annotation/maskfile.py
   BATNetLib/annotation/mirror.py
   BATNetLib/annotation/mirrorplane.py
-  BATNetLib/annotation/mirrorsearch.py
   BATNetLib/annotation/petfiles.py
   BATNetLib/annotation/plainnifti.py
   BATNetLib/annotation/propose.py
@@ -207,6 +206,10 @@ set(BATNetLib_SCRIPTS
   BATNetLib/preflight/tissue.py
   BATNetLib/preflight/view.py
   BATNetLib/resources.py
+  BATNetLib/symmetry/__init__.py
+  BATNetLib/symmetry/find.py
+  BATNetLib/symmetry/plane.py
+  BATNetLib/symmetry/search.py
   BATNetLib/tabletext.py
   BATNetLib/training/__init__.py
   BATNetLib/training/adipose_augment.py
