@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ MODULE = ROOT / "BATNetExtension" / "BATNetAnnotate" / "BATNetAnnotate.py"
 #: Coarse, so that a case is read in no time.
 SPACING = (6.0, 4.5, 4.5)
 CASES = ("anna", "berta", "carla", "dora", "emma")
+if str(MODULE.parent) not in sys.path:
+    sys.path.insert(0, str(MODULE.parent))
 _KEPT: list[tempfile.TemporaryDirectory] = []
 
 

@@ -458,6 +458,8 @@ def test_a_case_is_done_by_keys_alone(panel, process_events, tmp_path):
     press(Qt.Key.Key_P)
     assert panel.session.began_from == "proposal hu-180-10-suv-1.5"
     press(Qt.Key.Key_M)
+    assert not panel.mirror.view.shown
+    press(Qt.Key.Key_M)
     assert panel.mirror.view.shown
     press(Qt.Key.Key_2, alt)
     press(Qt.Key.Key_1, alt)

@@ -246,9 +246,9 @@ def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel
 
     panel = open_annotate(open_panel, work.Nearby())
     open_list(panel, process_events, work.cases(tmp_path, ("anna",)), tmp_path / "reads")
-    session = open_case(panel, process_events, "anna")
     manager = slicer.app.layoutManager()
     before = manager.layout
+    session = open_case(panel, process_events, "anna")
     panel.paint.show_pet(False)
     truth = work.phantom().brown
     left = session.lattice.back(
@@ -256,8 +256,8 @@ def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel
     )
     panel.paint.put("brown", np.ascontiguousarray(left) > 0)
     panel.paint.choose_effect("Paint")
-    panel.ui.mirrorViewButton.click()
-    assert manager.layout == mirrorview.LAYOUT
+    assert manager.layout == mirrorview.LAYOUT, "the layout for annotating comes with the case"
+    assert panel.ui.mirrorViewButton.checked
     red, mirror = (manager.sliceWidget(name).sliceView() for name in ("Red", mirrorview.MIRROR))
     red.resize(500, 400)
     mirror.resize(400, 400)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from BATNetSlicer.geometry import LPS
+from BATNetSlicer.masks import Cropped
 
 Box = tuple[slice, slice, slice]
 
@@ -38,6 +39,11 @@ class Lattice:
         step = tuple(slice(None, None, -1) if flip else slice(None) for flip in source.flips)
         view = array.transpose(2, 1, 0).transpose(source.order)[step]
         return Volume(view, canonical_grid(source), source)
+
+    def whole(self, mask: Cropped) -> np.ndarray:
+        """bool [k, j, i] of all voxels."""
+        k, j, i = self.shape
+        return mask.inside((0, 0, 0), (i, j, k))
 
     def back(self, array: np.ndarray) -> np.ndarray:
         """A canonical array as a view [k, j, i]."""

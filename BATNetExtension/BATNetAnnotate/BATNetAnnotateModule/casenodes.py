@@ -33,6 +33,7 @@ class CaseNodes:
     segmentation: Any
     pet: Any = None
     own: list[Any] = field(default_factory=list)
+    _fat_box: Any = None
 
     @property
     def in_scene(self) -> bool:
@@ -61,6 +62,17 @@ class CaseNodes:
         """bool [k, j, i] of the CT's size."""
         return self.mask(segment).inside((0, 0, 0), size_of(self.ct))
 
+    @property
+    def has_fat(self) -> bool:
+        """Whether any adipose tissue is marked; looked at once until ``fat_changed``."""
+        if self._fat_box is None:
+            fat = self.mask(FAT)
+            self._fat_box = (fat.start, fat.end)
+        return self._fat_box[0] != self._fat_box[1]
+
+    def fat_changed(self) -> None:
+        self._fat_box = None
+
     def limit_editing(self, to_fat: bool) -> None:
         """Let Slicer's editor look at the box around the fat only, or at the whole CT again.
 
@@ -68,14 +80,13 @@ class CaseNodes:
         the fat is enough. Voxels of segments are not touched.
         """
         converter = slicer.vtkSegmentationConverter
-        i, j, k = size_of(self.ct)
-        start, end = (0, 0, 0), (i, j, k)
-        if to_fat:
-            masks = [self.mask(FAT), self.mask(BROWN)]
-            masks = [mask for mask in masks if mask.array.size]
-            if masks and self.mask(FAT).array.size:
-                start = tuple(max(0, min(m.start[a] for m in masks) - 1) for a in range(3))
-                end = tuple(min(n, max(m.end[a] for m in masks) + 1) for a, n in enumerate((i, j, k)))
+        size = size_of(self.ct)
+        start, end = (0, 0, 0), size
+        if to_fat and self.has_fat:
+            brown = self.mask(BROWN)
+            boxes = [self._fat_box, *([(brown.start, brown.end)] if brown.array.size else [])]
+            start = tuple(max(0, min(first[a] for first, _last in boxes) - 1) for a in range(3))
+            end = tuple(min(n, max(last[a] for _first, last in boxes) + 1) for a, n in enumerate(size))
         image = slicer.vtkOrientedImageData()
         image.SetExtent(start[0], end[0] - 1, start[1], end[1] - 1, start[2], end[2] - 1)
         image.SetImageToWorldMatrix(to_vtk(self.affine))

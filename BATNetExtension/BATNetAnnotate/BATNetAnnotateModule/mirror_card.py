@@ -9,7 +9,7 @@ import numpy as np
 from BATNetSlicer.background import Background
 from BATNetSlicer.texts import _
 
-from . import proposing
+from . import proposing, settings
 from .casenodes import BROWN
 from .mirrorview import MirrorView
 from .paint_card import PaintCard
@@ -34,7 +34,7 @@ class MirrorCard:
         ui.fromCombo.addItems(
             [_("the side under the cursor"), _("the patient's right"), _("the patient's left")]
         )
-        ui.mirrorViewButton.connect("clicked()", lambda: self.switch(self.ui.mirrorViewButton.checked))
+        ui.mirrorViewButton.connect("clicked()", lambda: self.choose(self.ui.mirrorViewButton.checked))
         ui.findPlaneButton.connect("clicked()", self.find)
         ui.copyButton.connect("clicked()", self.copy)
         for name in ("shiftBox", "yawBox", "rollBox"):
@@ -42,7 +42,7 @@ class MirrorCard:
         self.show(None)
 
     def keys(self) -> dict[str, Callable[[], None]]:
-        return {"M": lambda: self.switch(not self.view.shown), "C": self.copy}
+        return {"M": lambda: self.choose(not self.view.shown), "C": self.copy}
 
     def show(self, session: Session | None) -> None:
         """Another case, or none. A plane that was saved is used again, else one is looked for."""
@@ -55,6 +55,7 @@ class MirrorCard:
             self._show_plane()
             if session.plane is None:
                 self.find()
+            self.switch(self.wanted)
         self.enable()
         self.view.update()
 
@@ -70,6 +71,16 @@ class MirrorCard:
         self._stop()
         self.view.stop()
         self.session = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the user works with the mirrored view; he does until he switches it off."""
+        return settings.read(settings.MIRROR, "1") == "1"
+
+    def choose(self, on: bool) -> None:
+        """The user switches the mirrored view; it stays so for the next cases."""
+        settings.write(settings.MIRROR, "1" if on else "0")
+        self.switch(on)
 
     def switch(self, on: bool) -> None:
         """Show or hide the mirrored view."""
@@ -173,8 +184,8 @@ class MirrorCard:
             self.ui.planeNote.text = _("Move the mouse over the side that is to be copied.")
             return
         scan, plane, hu_range = session.scan(), session.plane, self._paint.hu_range
-        brown = session.nodes.whole_mask(BROWN)
-        before = int(np.count_nonzero(brown))
+        brown = session.nodes.mask(BROWN)
+        before = int(np.count_nonzero(brown.array))
 
         def done(mask: np.ndarray) -> None:
             self._work = None

@@ -334,8 +334,10 @@ class PaintCard:
     # --- showing
     def _voxels_changed(self, segment: str) -> None:
         if segment in (BROWN, FAT):
-            if segment == FAT and self._edited == BROWN:  # found, or taken back while brown fat is edited
-                self._edited = ""
+            if segment == FAT:
+                self.session.nodes.fat_changed()
+                if self._edited == BROWN:  # found, or taken back while brown fat is edited
+                    self._edited = ""
             self._changed(segment)
             self._count.start()
 
@@ -361,7 +363,7 @@ class PaintCard:
             )
         self.volumes = (total, right, left)
         self.ui.volumeLabel.text = text
-        self.ui.findFatButton.visible = not session.nodes.mask(FAT).array.size
+        self.ui.findFatButton.visible = not session.nodes.has_fat
 
     def show_masks(self, on: bool) -> None:
         if self.session is not None:

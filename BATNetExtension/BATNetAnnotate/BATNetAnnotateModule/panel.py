@@ -112,6 +112,7 @@ class Panel:
         self.ui.editor.installKeyboardShortcuts(window)
         self.ui.editor.setupViewObservations()
         self.mirror.view.start()
+        self.mirror.switch(self.mirror.wanted)
         self.saver.start()
 
     def exit(self) -> None:
@@ -259,6 +260,8 @@ class Panel:
         self.scores.show(session.scores, session.comment, session.flagged)
         self.paint.show(session)
         self.mirror.show(session)
+        if not self._entered:
+            self.mirror.switch(False)
         session.time.touch()
         self.say(" ".join(notes))
         self._show()

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from BATNetSlicer.masks import Cropped
 
 from .arrays import Lattice, marked_box, part
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a proposal looks at. ``hu``, ``fat``: [k, j, i]; ``pet``: SUVbw on its own grid, or None."""
+    """What a proposal looks at. ``hu``: [k, j, i]; ``pet``: SUVbw on its own grid, or None."""
 
     lattice: Lattice
     hu: np.ndarray
-    fat: np.ndarray
+    fat: Cropped
     pet: Any = None
     patient: Any = None
 
@@ -28,49 +29,49 @@ def proposal(scan: Scan, criterion: Any) -> tuple[np.ndarray, str]:
     """
     from BATNetLib.annotation.propose import propose
 
-    ct, fat, whole, box = _inside_fat(scan)
+    ct, fat, box = _inside_fat(scan)
     found = propose(ct, fat, scan.pet, criterion, patient=scan.patient)
-    return _whole(scan, whole, box, found.mask.array), found.words
+    return _whole(scan, box, found.mask.array), found.words
 
 
 def hu_proposal(scan: Scan, hu_range: tuple[float, float]) -> tuple[np.ndarray, str]:
     """As ``proposal``, by the range of HU alone, for a reader who asked for that."""
     from BATNetLib.annotation.propose import propose_hu_only
 
-    ct, fat, whole, box = _inside_fat(scan)
+    ct, fat, box = _inside_fat(scan)
     found = propose_hu_only(ct, fat, hu_range)
-    return _whole(scan, whole, box, found.mask.array), found.words
+    return _whole(scan, box, found.mask.array), found.words
 
 
 def mirrored(
-    scan: Scan, brown: np.ndarray, plane: Any, from_side: str, hu_range: tuple[float, float] | None
+    scan: Scan, marked: Cropped, plane: Any, from_side: str, hu_range: tuple[float, float] | None
 ) -> np.ndarray:
-    """``brown`` with the brown fat of one side at its mirror place too, inside fat and range; bool [k, j, i].
+    """``marked`` with the brown fat of one side at its mirror place too, inside fat and range: bool.
 
     Nothing is taken away, also not on the other side.
     """
     from BATNetLib.annotation.mirror import mirror_copy
 
     lattice = scan.lattice
-    mask, ct, fat = lattice.volume(brown), lattice.volume(scan.hu), lattice.volume(scan.fat)
+    brown = lattice.whole(marked)
+    mask, ct, fat = lattice.volume(brown), lattice.volume(scan.hu), lattice.volume(lattice.whole(scan.fat))
     box = _both_sides(mask, plane)
     if box is None:
         return brown
     copy = mirror_copy(part(mask, box), plane, part(ct, box), part(fat, box), hu_range, from_side)
-    out = brown.copy()
-    lattice.volume(out).array[box] |= copy.array > 0
-    return out
+    mask.array[box] |= copy.array > 0
+    return brown
 
 
-def _inside_fat(scan: Scan) -> tuple[Any, Any, Any, Any]:
+def _inside_fat(scan: Scan) -> tuple[Any, Any, Any]:
     """CT and fat cut down to where there is fat: a proposal reaches no further."""
-    fat = scan.lattice.volume(scan.fat)
+    fat = scan.lattice.volume(scan.lattice.whole(scan.fat))
     box = marked_box(fat.array) or (slice(0, 1), slice(0, 1), slice(0, 1))
-    return part(scan.lattice.volume(scan.hu), box), part(fat, box), fat, box
+    return part(scan.lattice.volume(scan.hu), box), part(fat, box), box
 
 
-def _whole(scan: Scan, fat: Any, box: Any, found: np.ndarray) -> np.ndarray:
-    out = np.zeros(scan.fat.shape, bool)
+def _whole(scan: Scan, box: Any, found: np.ndarray) -> np.ndarray:
+    out = np.zeros(scan.lattice.shape, bool)
     scan.lattice.volume(out).array[box] = found > 0
     return out
 

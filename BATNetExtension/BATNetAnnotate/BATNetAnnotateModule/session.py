@@ -112,7 +112,7 @@ class Session:
 
     def scan(self) -> Scan:
         """What proposals and copies look at; the fat as it is now."""
-        return Scan(self.lattice, self.nodes.hu, self.nodes.whole_mask(FAT), self.pet, self.patient)
+        return Scan(self.lattice, self.nodes.hu, self.nodes.mask(FAT), self.pet, self.patient)
 
     def snapshot(self, status: str | None = None) -> Snapshot:
         """The state now; ``status``: "done" where the reader says so."""
@@ -156,17 +156,12 @@ def write(store: Any, snapshot: Snapshot) -> tuple[Any, str]:
     version = store.save(
         snapshot.case,
         snapshot.reader,
-        lattice.volume(_full(snapshot.brown, lattice)),
-        adipose=None if snapshot.fat is None else lattice.volume(_full(snapshot.fat, lattice)),
+        lattice.volume(lattice.whole(snapshot.brown)),
+        adipose=None if snapshot.fat is None else lattice.volume(lattice.whole(snapshot.fat)),
         record=record,
         parent=snapshot.parent,
     )
     return version, ct
-
-
-def _full(mask: Cropped, lattice: Lattice) -> np.ndarray:
-    k, j, i = lattice.shape
-    return mask.inside((0, 0, 0), (i, j, k))
 
 
 def _copied(mask: Cropped) -> Cropped:

@@ -6,6 +6,7 @@ import slicer
 
 _GROUP = "BATNetAnnotate"
 READER, STORE, SOURCE, DATASET_MASK = "reader", "store", "source", "datasetMask"
+MIRROR = "mirroredView"
 
 
 def read(key: str, otherwise: str = "") -> str:
