@@ -21,6 +21,7 @@ set(BATNetTrain_SCRIPTS
   BATNetTrainModule/run_list.py
   BATNetTrainModule/runlog.py
   BATNetTrainModule/runwatch.py
+  BATNetTrainModule/selftest.py
   BATNetTrainModule/split_card.py
   BATNetTrainModule/train_card.py
   BATNetTrainModule/words.py

@@ -11,6 +11,7 @@ from BATNetSlicer import modelsettings
 from BATNetSlicer.texts import _
 
 from .runwatch import RunWatch
+from .words import figure_words, number
 
 REPORT, CARD = "report.html", "model-card.md"
 _MOST_BYTES = 200_000
@@ -48,11 +49,17 @@ class ResultCard:
         ui.cardText.visible = ui.cardButton.checked
         stage = str(self._watch.run.get("stage") or "")
         ui.useButton.enabled = bool(self.model) and stage in ("adipose", "brown")
+        result = self._watch.state.get("result")
         if self.model:
             first = modelsettings.first_model(stage) == self.model
             words = _("The model '{name}' is in the list of models.").format(name=self.model)
+            words = " ".join([words, *self._figures(result)])
             if first:
                 words = _("{words} The module BATNet offers it first.").format(words=words)
+        elif isinstance(result, dict):
+            words = " ".join(
+                [_("The model could not be put into the list."), *map(str, result.get("warnings") or [])]
+            )
         elif report:
             words = _("The report shows how far the training came. The model comes at its end.")
         else:
@@ -60,6 +67,25 @@ class ResultCard:
         ui.resultLabel.text = words
         ui.useLabel.text = self._note
         ui.useLabel.visible = bool(self._note)
+
+    def _figures(self, result: dict[str, Any]) -> list[str]:
+        """The figure that chose the best epoch, on validation and test cases, with its interval."""
+        name = str((self._watch.state.get("metric") or {}).get("name") or "")
+        titles = {"validation": _("Validation"), "test": _("Test")}
+        said = []
+        for part, title in titles.items():
+            figure = ((result.get("metrics") or {}).get(part) or {}).get(name) or {}
+            if figure.get("value") is None:
+                continue
+            words = _("{part}: {name} {value}").format(
+                part=title, name=figure_words(name), value=number(figure["value"])
+            )
+            if figure.get("low") is not None and figure.get("high") is not None:
+                words = _("{words} ({low} to {high})").format(
+                    words=words, low=number(figure["low"]), high=number(figure["high"])
+                )
+            said.append(_("{words}, {number} patients.").format(words=words, number=figure.get("n", "–")))
+        return said
 
     def open_report(self) -> None:
         url = qt.QUrl.fromLocalFile(str(self._watch.folder / REPORT))

@@ -212,6 +212,8 @@ class RunCard:
         left = self._watch.state.get("seconds_left")
         if not there or not self._watch.at_work or self._watch.stopping:
             return ""
+        if share_done(self._watch.state) >= 1.0:
+            return _("All epochs are done; the model is measured now.")
         if not isinstance(left, int | float):
             return _("The time it takes is known after the first epoch.")
         return time_left_words(float(left))

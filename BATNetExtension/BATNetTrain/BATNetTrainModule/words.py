@@ -51,6 +51,7 @@ def figure_words(name: str) -> str:
         "train_loss": _("Training loss"),
         "validation_loss": _("Validation loss"),
         "dice": _("Dice"),
+        "dice_lowest": _("Lowest Dice"),
         "auc": _("AUC"),
         "case_auc": _("AUC of cases"),
         "patch_auc": _("AUC of patches"),
