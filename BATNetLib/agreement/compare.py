@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..annotation.mirrorplane import MirrorPlane
+from ..symmetry import MirrorPlane
 from ..annotation.record import DEPOTS, SIDES, Record
 from ..annotation.store import Store
 from ..errors import InputRefused, UsageError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..annotation.mirrorplane import MirrorPlane, grid_of_box
+from ..symmetry import MirrorPlane, grid_of_box
 from ..errors import UsageError
 from ..morphology import box_around
 from ..volume.geometry import Grid, Volume

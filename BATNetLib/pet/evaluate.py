@@ -110,9 +110,7 @@ def evaluate(
     with events.stage("Body and mid-plane", 1):
         body = find_body(ct)
         midplane = (
-            find_midplane(ct, body)
-            if options.midline_mm is None
-            else MidPlane(float(options.midline_mm), given=True)
+            find_midplane(ct, body, events) if options.midline_mm is None else MidPlane.at(options.midline_mm)
         )
         inside = body_mask(ct, body).array.view(bool)
         covered = covered_share(suv.array, inside)
@@ -150,7 +148,7 @@ def evaluate(
             ct,
             suv,
             union,
-            midplane.x_mm,
+            midplane.plane,
             lean_ratio=_lean_ratio(pet, options),
             depots=depots,
             depot_names=depot_names,
@@ -178,12 +176,11 @@ def evaluate(
 
 
 def _remarks(events: Events, midplane: MidPlane, covered: float, mean: float | None) -> None:
-    if midplane.x_mm is None:
+    if midplane.plane is None:
         events.warning(
             "pet-no-midplane",
-            f"Only {midplane.symmetry:.0%} of the body overlaps with its mirror image, so the CT shows "
-            "one side of it mostly and has no mid-plane: right and left are not told apart. Give the "
-            "plane with --midline.",
+            f"Right and left are not told apart: the body has no mid-plane. {midplane.why} "
+            "Give the plane with --midline.",
         )
     if covered < COVERED_SHARE:
         events.warning(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..events import Events
+from ..symmetry import MirrorPlane
 from ..volume import Volume
 from .peak import peak_map
 
@@ -45,8 +46,8 @@ class Row:
 class Measurer:
     """Measures masks on one CT and its PET; the sphere means behind SUVpeak are computed once.
 
-    ``ct`` (HU), ``suv``: SUVbw on the CT's grid, NaN beyond the PET. ``midline_mm``: LPS x of the plane
-    between right and left, None where there is none; a voxel centred exactly on it counts as left.
+    ``ct`` (HU), ``suv``: SUVbw on the CT's grid, NaN beyond the PET. ``plane``: between right and
+    left, None where there is none; a voxel centred exactly on it counts as left.
     ``lean_ratio``: lean body mass / weight for SULmax, None where unknown. ``depots``: labels on the CT's
     grid, named by ``depot_names``; ``union``: voxels in any mask that will be measured.
     """
@@ -56,7 +57,7 @@ class Measurer:
         ct: Volume,
         suv: Volume,
         union: np.ndarray,
-        midline_mm: float | None,
+        plane: MirrorPlane | None,
         *,
         lean_ratio: float | None = None,
         depots: Volume | None = None,
@@ -64,7 +65,8 @@ class Measurer:
         events: Events | None = None,
     ) -> None:
         self.ct, self.suv, self.depots = ct, suv, depots
-        self.midline_mm, self.lean_ratio = midline_mm, lean_ratio
+        self.lean_ratio = lean_ratio
+        self._left_of = None if plane is None else _form(plane, ct)
         self.depot_names = dict(depot_names or {})
         for value in () if depots is None else np.unique(depots.array).tolist():
             if value:
@@ -83,7 +85,7 @@ class Measurer:
         for region in regions:
             right, left = (sums[region, side].voxels for side in ("right", "left"))
             for side in SIDES:
-                if side != "both" and self.midline_mm is None:
+                if side != "both" and self._left_of is None:
                     rows.append(Row(criterion, region, side, "not assessable", None))
                     continue
                 found = sums[region, side]
@@ -106,9 +108,9 @@ class Measurer:
         hu, suv = self.ct.array[index, row, column], self.suv.array[index, row, column]
         peak = self.peaks(index, row, column)
         sides = {"both": np.ones(len(row), bool)}
-        if self.midline_mm is not None:
-            a = self.ct.grid.affine[0]
-            left = a[0] * index + a[1] * row + a[2] * column + a[3] >= self.midline_mm
+        if self._left_of is not None:
+            a = self._left_of
+            left = a[0] * index + a[1] * row + a[2] * column + a[3] >= 0
             sides |= {"right": ~left, "left": left}
         labels = None if self.depots is None else self.depots.array[index, row, column]
         for region, label in regions.items():
@@ -132,6 +134,12 @@ class Measurer:
             "glycolysis": volume * mean,
             "mean_hu": found.hu / found.voxels,
         }
+
+
+def _form(plane: MirrorPlane, ct: Volume) -> np.ndarray:
+    """Numbers a: a voxel [slice, row, column] lies a[:3] . voxel + a[3] mm to the left of the plane."""
+    normal, affine = np.array(plane.normal), ct.grid.affine
+    return np.append(normal @ affine[:3, :3], normal @ (affine[:3, 3] - np.array(plane.point)))
 
 
 @dataclass

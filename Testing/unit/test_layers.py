@@ -15,7 +15,7 @@ LIBRARY = ROOT / "BATNetLib"
 LAYERS = [
     {"errors", "events", "workfiles", "locking", "resources", "tabletext"},
     {"volume", "device"},
-    {"coarse", "morphology", "body"},
+    {"coarse", "morphology", "body", "symmetry"},
     {"lungs", "preflight", "models"},
     {"brown", "adipose", "pet"},
     {"analysis"},

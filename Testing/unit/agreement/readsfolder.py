@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from BATNetLib.annotation.mirrorplane import MirrorPlane
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.annotation.record import DEPOTS, SIDES, Record
 from BATNetLib.annotation.store import Store
 from BATNetLib.volume import Grid, Volume

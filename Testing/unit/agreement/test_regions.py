@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from BATNetLib.agreement.adjudication import ADJUDICATED, adjudicate, save_adjudicated
 from BATNetLib.agreement.regions import find_regions
-from BATNetLib.annotation.mirrorplane import MirrorPlane
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.annotation.store import Store
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.volume import Grid, Volume

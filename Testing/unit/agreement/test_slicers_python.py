@@ -23,7 +23,7 @@ sys.path.insert(0, sys.argv[1])
 from readsfolder import GRID, ball, cohort
 from BATNetLib.agreement import Options, adjudicate, agreement, find_regions, save, save_adjudicated
 from BATNetLib.annotation.mirror import find_mirror_plane, mirror_copy
-from BATNetLib.annotation.mirrorplane import MirrorPlane
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.annotation.propose import propose
 from BATNetLib.annotation.store import Store
 from BATNetLib.volume import Volume

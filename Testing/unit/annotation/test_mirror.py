@@ -8,7 +8,7 @@ import pytest
 
 from BATNetLib.annotation.grids import volume_on_own_grid
 from BATNetLib.annotation.mirror import find_mirror_plane, mirror_copy
-from BATNetLib.annotation.mirrorplane import MirrorPlane
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.dataset.phantom import make_phantom
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.evaluation.overlap import compare_masks

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from BATNetLib.annotation.mirrorplane import MirrorPlane
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.errors import InputRefused
 from BATNetLib.volume import Grid, Volume
 

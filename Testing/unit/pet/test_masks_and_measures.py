@@ -292,13 +292,13 @@ def test_the_midplane_follows_the_body(shift):
     affine = ct.grid.affine.copy()
     affine[0, 3] += shift
     moved = Volume(np.roll(ct.array, 3, axis=2), Grid(ct.grid.shape, affine))
-    assert find_midplane(moved).x_mm == pytest.approx(shift + 12.0, abs=1.0)
+    assert find_midplane(moved).plane.point[0] == pytest.approx(shift + 12.0, abs=1.0)
 
 
 def test_the_midplane_is_as_exact_on_fine_voxels():
     # Columns of 0.8 mm are joined by threes for the search; the body is centred on x = 0 by construction.
     ct = torso((12, 60, 450), (4.0, 4.0, 0.8))
-    assert find_midplane(ct).x_mm == pytest.approx(0.0, abs=0.3)
+    assert find_midplane(ct).plane.point[0] == pytest.approx(0.0, abs=0.3)
 
 
 def test_a_body_seen_from_one_side_only_has_no_midplane_and_no_sides():

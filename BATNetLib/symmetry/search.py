@@ -18,7 +18,7 @@ import numpy as np
 
 from ..body import Body
 from ..volume.geometry import Grid
-from .mirrorplane import normal_of
+from .plane import normal_of
 
 #: HU below and above which tissue differences say nothing about symmetry.
 WINDOW = (-250.0, 150.0)
