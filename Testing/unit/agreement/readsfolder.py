@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.annotation.record import DEPOTS, SIDES, Record
 from BATNetLib.annotation.store import Store
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.volume import Grid, Volume
 
 SHAPE = (10, 24, 40)

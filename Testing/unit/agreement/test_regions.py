@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from BATNetLib.agreement.adjudication import ADJUDICATED, adjudicate, save_adjudicated
 from BATNetLib.agreement.regions import find_regions
-from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.annotation.store import Store
 from BATNetLib.errors import InputRefused, UsageError
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.volume import Grid, Volume
 
 GRID = Grid.canonical((6, 12, 20), (3.0, 2.0, 2.0), (-19.0, 0.0, 0.0))

@@ -8,11 +8,11 @@ import pytest
 
 from BATNetLib.annotation.grids import volume_on_own_grid
 from BATNetLib.annotation.mirror import find_mirror_plane, mirror_copy
-from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.dataset.phantom import make_phantom
 from BATNetLib.errors import InputRefused, UsageError
 from BATNetLib.evaluation.overlap import compare_masks
 from BATNetLib.events import Events
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.volume import Grid, Volume, read_volume
 from BATNetLib.volume.orient import resample
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.errors import InputRefused
+from BATNetLib.symmetry import MirrorPlane
 from BATNetLib.volume import Grid, Volume
 
 angles = st.floats(-40, 40)
