@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..symmetry import MirrorPlane
 from ..annotation.record import DEPOTS, SIDES, Record
 from ..annotation.store import Store
 from ..errors import InputRefused, UsageError
@@ -16,6 +15,7 @@ from ..evaluation.intervals import FEW, RESAMPLES, SEED, Estimate, mean_and_medi
 from ..evaluation.overlap import BOTH, EMPTY_BOTH, EMPTY_PREDICTION, EMPTY_TRUTH, Overlap, compare_masks
 from ..evaluation.tables import count_of, listed
 from ..events import Events
+from ..symmetry import MirrorPlane
 from ..volume.geometry import Volume
 from .kappa import WEIGHTS, Kappa, Weights, kappa_over_patients, mean_pairwise_kappa
 from .reads import LeftOut, Reads, find_reads

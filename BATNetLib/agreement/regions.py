@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..symmetry import MirrorPlane, grid_of_box
 from ..errors import UsageError
 from ..morphology import box_around
+from ..symmetry import MirrorPlane, grid_of_box
 from ..volume.geometry import Grid, Volume
 
 #: Readers whose masks are told apart voxel by voxel.
