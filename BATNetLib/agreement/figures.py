@@ -50,7 +50,7 @@ def _overlaps(figure: Any, result: Agreement, pairs: list[tuple[str, str]]) -> N
     for axes, (name, title, colour, bounds) in zip(panels, titles, strict=True):
         for place, pair in enumerate(reversed(pairs)):
             values = [p.measures()[name] for p in result.of(*pair) if p.state == "both"]
-            plots._cloud(axes, np.array([v for v in values if v is not None], float), place, colour, bounds)
+            plots.cloud(axes, np.array([v for v in values if v is not None], float), place, colour, bounds)
         axes.set(ylim=(-0.5, len(pairs) - 0.3), xlabel=title)
         axes.set_yticks(range(len(pairs)), [f"{_short(a)}\n{_short(b)}" for a, b in reversed(pairs)])
         axes.locator_params(axis="x", nbins=5)

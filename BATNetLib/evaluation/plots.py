@@ -160,7 +160,7 @@ def _score_clouds(figure: Any, result: ScoreEvaluation) -> None:
     p, y = result.scores.probabilities, result.scores.labels
     groups = ((0, "none", BLUE), (1, "brown fat", ORANGE))
     for place, (value, _, colour) in enumerate(groups):
-        _cloud(axes, p[y == value], place, colour, (0.0, 1.0))
+        cloud(axes, p[y == value], place, colour, (0.0, 1.0))
     if result.options.threshold is not None:
         axes.axvline(result.options.threshold, color=RED, lw=1.2)
         axes.annotate(
@@ -187,7 +187,7 @@ def _overlap_clouds(figure: Any, result: MaskEvaluation) -> None:
     )
     for axes, (name, title, colour, bounds) in zip(panels, titles, strict=True):
         values = np.array([case.measures()[name] for case in result.of_state(BOTH)], float)
-        _cloud(axes, values, 0, colour, bounds)
+        cloud(axes, values, 0, colour, bounds)
         axes.set(ylim=(-0.45, 0.65), yticks=[], xlabel=title)
         axes.locator_params(axis="x", nbins=5)
         axes.spines["left"].set_visible(False)
@@ -228,7 +228,7 @@ def _bland_altman(figure: Any, result: MaskEvaluation) -> None:
         axes.legend(loc="best")
 
 
-def _cloud(
+def cloud(
     axes: Any, values: np.ndarray, place: float, colour: str, bounds: tuple[float | None, float | None]
 ) -> None:
     """Density above, box in the middle, the single cases below a line at ``place``."""
