@@ -38,6 +38,7 @@ def register_samples() -> None:
     logic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=PHANTOM,
+        uris="",  # Slicer counts the addresses even where nothing is downloaded
         customDownloader=_for_sample_data,
         thumbnailFileName=str(icons / "BATNetPhantom.png"),
     )

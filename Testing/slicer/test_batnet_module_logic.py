@@ -194,6 +194,10 @@ def test_both_samples_are_registered_with_slicers_sample_data(monkeypatch, appli
             loadFileProperties=None,
             checksums=None,
         ):
+            # As in Slicer: an address is text, or a list as long as the others.
+            assert isinstance(uris, str) and all(
+                not isinstance(given, (list, tuple)) for given in (fileNames, nodeNames, checksums)
+            )
             registered.append((category, sampleName, uris, checksums, customDownloader, thumbnailFileName))
 
     module.SampleDataLogic = SampleDataLogic

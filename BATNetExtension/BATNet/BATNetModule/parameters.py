@@ -23,8 +23,8 @@ class Method(enum.Enum):
         return {Method.NETWORK: _("Network"), Method.HU_RANGE: _("HU range")}[self]
 
 
-#: A mask in either of the forms that Slicer has for it.
-Mask = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode]  # noqa: UP007
+#: A mask in either of the forms that Slicer has for it. Without None Slicer refuses to leave it empty.
+Mask = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 

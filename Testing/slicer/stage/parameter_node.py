@@ -235,8 +235,10 @@ class Parameter:
     def check(self, value) -> None:
         """Refuse what the field does not take, with the kinds of errors that Slicer raises."""
         if value is None:
-            if self.is_node or self.optional:
+            if self.optional or (self.is_node and len(self.kinds) == 1):
                 return
+            if self.is_node:  # one of several classes takes None only where None is one of them
+                raise TypeError(f"Unable to write value 'None' of type {type(None)}")
             raise ValueError(f"{self.name} must not be None")
         wanted = {float: (int, float), list: (list, tuple, StoredList), dict: (dict, StoredDict)}
         kinds = self.kinds if self.is_node else wanted.get(self.kind, self.kind)
