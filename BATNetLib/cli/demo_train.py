@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import RESEARCH_USE_ONLY
-from ..errors import EXIT_DONE, UsageError
+from ..errors import EXIT_DONE, Cancelled, UsageError
 from ..events import Events
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def run(args: argparse.Namespace, events: Events, mark: str, replace: bool) -> i
     out: Path = args.out
     start, spent = time.perf_counter(), demo.processor_seconds()
     with whole_folder(out, replace=replace) as folder:
-        figures = demo.run_demo(folder, plan, args.seed, args.device, events)
+        try:
+            figures = demo.run_demo(folder, plan, args.seed, args.device, events)
+        except Cancelled:
+            # Nothing of it stays, so what a batch or a training says of going on would be wrong.
+            raise Cancelled() from None
         facts: dict[str, Any] = {
             "demo": "batnet",
             "kind": "training",

@@ -113,6 +113,7 @@ def labelled_cases(
             own = tuple((bins or {}).get(case.case, ()))
             found.append(LabelledCase(case.case, case.patient, folder, labels, case_label(labels), own))
     _refuse(refused)
+    _tell_uncut([case for case in found if case.case in given], events)
     return found
 
 
@@ -189,6 +190,18 @@ def _labels(folder: Path, given: bool, events: Events) -> np.ndarray:
             "Make them again from the scans with 'batnet dataset patches'.",
         )
     return np.concatenate([read_labels(folder / name) for name in names])
+
+
+def _tell_uncut(cases: Sequence[LabelledCase], events: Events) -> None:
+    """Warn of prepared patches that reach below the lungs' cut plane, where an analysis does not look."""
+    notes = {case.case: read_note(case.folder) for case in cases}
+    uncut = [name for name, note in notes.items() if note is not None and note.get("cut") is None]
+    if uncut:
+        events.warning(
+            "patches-uncut",
+            f"The patches of {_count(uncut)} were cut without a lung mask: they are laid over all fat of the "
+            "scan, not over that above the lungs' cut plane. Training from the scans finds the lungs.",
+        )
 
 
 def _refuse(refused: Mapping[str, BATNetError]) -> None:

@@ -145,6 +145,14 @@ def test_a_scan_without_lungs_goes_without_a_cut_and_says_so(tmp_path):
     assert np.array_equal(PatchMemory().read(case).ct[:16], whole.left[:, 0])
 
 
+def test_prepared_patches_without_a_cut_are_told(tmp_path):
+    prepare_patches(cohort(tmp_path / "data", (0.0, 0.5), without=("lobe",)), tmp_path / "patches")
+    dataset = open_dataset(tmp_path / "patches")
+    events = Heard()
+    labelled_cases(dataset, names(dataset), tmp_path / "cache", events)
+    assert events.codes == ["patches-uncut"]
+
+
 def test_memory_holds_no_more_than_allowed(tmp_path):
     dataset = cohort(tmp_path / "data", (0.0, 0.5))
     first, second = labelled_cases(dataset, names(dataset), tmp_path / "cache", Heard())

@@ -124,8 +124,9 @@ def test_a_missed_target_is_told_in_words_with_the_folder_complete(tmp_path, cap
                 self.cancel()
 
     args = demo_arguments(out)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as caught:
         demo_train.run(args, Stopping(), "demo.json", True)
+    assert caught.value.code == "cancelled"
     assert (out / "summary.csv").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
