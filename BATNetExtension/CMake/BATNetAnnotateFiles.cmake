@@ -5,6 +5,7 @@ set(BATNetAnnotate_SCRIPTS
   BATNetAnnotateModule/__init__.py
   BATNetAnnotateModule/agreement_card.py
   BATNetAnnotateModule/arrays.py
+  BATNetAnnotateModule/caseflow.py
   BATNetAnnotateModule/casenodes.py
   BATNetAnnotateModule/disputes.py
   BATNetAnnotateModule/mirror_card.py
@@ -14,6 +15,8 @@ set(BATNetAnnotate_SCRIPTS
   BATNetAnnotateModule/panel.py
   BATNetAnnotateModule/proposing.py
   BATNetAnnotateModule/rawfiles.py
+  BATNetAnnotateModule/reading.py
+  BATNetAnnotateModule/rescue.py
   BATNetAnnotateModule/saver.py
   BATNetAnnotateModule/scenecases.py
   BATNetAnnotateModule/scores_card.py

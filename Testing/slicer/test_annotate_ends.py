@@ -334,6 +334,47 @@ def test_a_full_disk_keeps_the_case_open_until_it_is_saved(opened, process_event
     assert (saved_mask(tmp_path) == drawn).all()
 
 
+def test_what_cannot_be_saved_when_the_scene_closes_is_kept_and_offered_again(
+    opened, process_events, tmp_path, monkeypatch
+):
+    drawn = mask_array(opened, "brown").copy()
+    opened.scores.score(2)
+    real = Store.save
+
+    def full(store, *args, **kwargs):
+        if store.root == tmp_path / "reads":
+            raise OutputRefused(
+                "disk-full", "The disk filled up.", "A version is whole or not.", "Make room."
+            )
+        return real(store, *args, **kwargs)
+
+    monkeypatch.setattr(Store, "save", full)
+    slicer.mrmlScene.Clear(0)
+    assert opened.session is None and "kept on this computer" in opened.ui.statusLabel.text
+    monkeypatch.setattr(Store, "save", real)
+    session = open_case(opened, process_events, "anna")
+    assert (mask_array(opened, "brown") == drawn).all() and session.dirty
+    assert session.scores["cervical"]["right"] == 2
+    assert "could not be saved is here again" in opened.ui.statusLabel.text
+    opened.save()
+    settle(opened, process_events)
+    assert (saved_mask(tmp_path) == drawn).all() and versions(tmp_path)[0].record.parent is None
+    open_case(opened, process_events, "berta")
+    open_case(opened, process_events, "anna")
+    assert not opened.session.dirty and opened.ui.statusLabel.text == "", "saved is saved"
+
+
+def test_a_case_that_was_taken_over_elsewhere_is_left_without_loss(opened, process_events, tmp_path):
+    drawn = mask_array(opened, "brown").copy()
+    other_computer_takes_over(tmp_path)
+    opened.saver.tick()
+    settle(opened, process_events)
+    open_case(opened, process_events, "berta")
+    assert versions(tmp_path) == []
+    open_case(opened, process_events, "anna")
+    assert (mask_array(opened, "brown") == drawn).all() and not opened.session.editable
+
+
 def test_a_damaged_version_is_named_and_the_one_before_is_used(opened, process_events, tmp_path):
     opened.save()
     settle(opened, process_events)

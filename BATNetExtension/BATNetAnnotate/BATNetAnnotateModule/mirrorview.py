@@ -63,6 +63,8 @@ class MirrorView:
     # --- the cursor, with or without the second view
     def start(self) -> None:
         """Follow the mouse in the slice views."""
+        if any(thing.IsA("vtkMRMLCrosshairNode") and thing.GetScene() for thing, _tag in self._observed):
+            return
         self._observe(
             crosshair(slicer.mrmlScene), slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent, self._cursor
         )
@@ -81,6 +83,8 @@ class MirrorView:
         if self.shown:
             return
         manager = slicer.app.layoutManager()
+        if manager is None:  # Slicer without its window
+            return
         node = manager.layoutLogic().GetLayoutNode()
         if not node.IsLayoutDescription(LAYOUT):
             node.AddLayoutDescription(LAYOUT, layout_description())

@@ -1,4 +1,4 @@
-"""The panel: loads the layout, gives each part to its card, and goes from case to case."""
+"""The panel: loads the layout, gives each part to its card, and shows where the reader stands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.texts import _
 
-from . import scenecases
+from . import rescue, scenecases
 from .agreement_card import AgreementCard
+from .caseflow import CaseFlow
 from .mirror_card import MirrorCard
 from .opening import Opener
 from .paint_card import PaintCard
@@ -26,7 +27,7 @@ from .shortcuts import Shortcuts, main_window
 from .worklist_card import WorkListCard
 
 
-class Panel:
+class Panel(CaseFlow):
     """One for each time the module is loaded. ``runner``: who starts the engine; tests put their own.
 
     ``session``: the case that is open, or None. ``ask(question) -> bool`` asks the user.
@@ -196,193 +197,9 @@ class Panel:
 
         self.leave(left)
 
-    # --- from case to case
-    def open_case(self, item: Any, **options: Any) -> None:
-        """Leave the case that is open, once it is saved, and open ``item``."""
-        if item.refusal is not None:
-            self.say(f"{item.refusal.found} {item.refusal.remedy}")
-            return
-
-        def left(saved: bool) -> None:
-            if not saved:
-                return
-            self._opening = item.case
-            self.list.choose(item.case)
-            self.opener.open(
-                item,
-                self.list.worklist.store,
-                self.list.worklist.reader,
-                from_dataset=bool(self.ui.datasetMaskBox.checked),
-                failed=self._not_opened,
-                **{"done": self._opened, **options},
-            )
-            self._show()
-
-        self.leave(left)
-
-    def leave(self, then: Callable[[bool], None]) -> None:
-        """Save the open case and take it away; ``then(whether it is gone)``. What cannot be saved stays."""
-
-        def saved(ok: bool) -> None:
-            if ok:
-                self._drop()
-            else:
-                self.say(_("The case stays open: it could not be saved. {why}").format(why=self._why))
-            then(ok)
-
-        self._why = ""
-        if self.session is None:
-            then(True)
-        else:
-            self.saver.save(then=saved)
-
-    def _leave_now(self) -> None:
-        """As ``leave``, before this returns."""
-        if self.session is not None:
-            self.saver.save_and_wait()
-            self._drop()
-
-    def _drop(self) -> None:
-        session, self.session = self.session, None
-        if session is None:
-            return
-        self.paint.show(None)
-        self.mirror.show(None)
-        self.scores.show({}, "", False)
-        session.nodes.remove()
-        if session.lock is not None:
-            session.lock.release()
-
-    def _opened(self, session: Session, notes: list[str]) -> None:
-        self._opening = None
-        self._no_progress()
-        self.session = session
-        self.scores.show(session.scores, session.comment, session.flagged)
-        self.paint.show(session)
-        self.mirror.show(session)
-        if not self._entered:
-            self.mirror.switch(False)
-        session.time.touch()
-        self.say(" ".join(notes))
-        self._show()
-        self.opener.ahead(self.list.following(), [session.case])
-
-    def _not_opened(self, failure: Failure) -> None:
-        self._opening = None
-        self._no_progress()
-        self.say(failure.text)
-        self._show()
-
-    def next(self) -> None:
-        item = self.list.next()
-        if item is not None:
-            self.open_case(item)
-        elif self.list.worklist is not None:
-            self.say(_("This is the last case that the filter shows."))
-
-    def previous(self) -> None:
-        item = self.list.previous()
-        if item is not None:
-            self.open_case(item)
-        elif self.list.worklist is not None:
-            self.say(_("This is the first case that the filter shows."))
-
-    def look_at(self, case: str, versions: dict[str, int], then: Callable[[], None]) -> None:
-        """Show a case with the masks of readers that are compared, then go on."""
-        session = self.session
-        if session is not None and session.case == case and session.compared:
-            then()
-            return
-
-        def opened(session: Session, notes: list[str]) -> None:
-            self._opened(session, notes)
-            then()
-
-        self.open_case(self.list.item(case), compared=versions, done=opened)
-
-    def start_over(self) -> None:
-        """Begin the case anew; what was saved stays as former versions."""
-        if self.session is not None:
-            self.open_case(self.session.item, start_over=True)
-
-    def take_over(self) -> None:
-        """Break the lock of another place, after asking."""
-        session = self.session
-        if session is None or not self.ask(_("{why}\n\nTake the case over?").format(why=session.why_not)):
-            return
-        if session.changes != session.saved_changes:
-            self._lock_again(session)
-        else:
-            self.open_case(session.item, force=True)
-
-    def _lock_again(self, session: Session) -> None:
-        """The lock was lost while there was unsaved work: take it back and keep what is open."""
-        from BATNetLib.annotation.caselock import CaseLock
-        from BATNetLib.errors import BATNetError
-
-        try:
-            session.lock = CaseLock(session.store, session.case, session.reader).acquire(force=True)
-            session.why_not = ""
-        except BATNetError as error:
-            session.why_not = f"{error.found} {error.remedy}"
-        self._editable_changed()
-        self.saver.save()
-
     # --- saving
-    def save(self) -> None:
-        """Save now what has changed."""
-        if self.session is not None and not self.session.dirty:
-            self.say(_("Nothing has changed since the last save."))
-        self.saver.save()
-
-    def done(self) -> None:
-        """The read is finished: save it as done and open the next one that is not."""
-        session = self.session
-        if session is None or not session.editable:
-            return
-
-        def saved(ok: bool) -> None:
-            if not ok:
-                return
-            item = self.list.next(("open", "draft", "flagged"))
-            if item is not None:
-                self.open_case(item)
-            else:
-                self.say(_("Done. No case after this one is left to do."))
-
-        self.saver.save("done", saved, even_if_same=True)
-
-    def lock(self) -> None:
-        """End the read for good."""
-        session = self.session
-        if session is None or not session.editable or self._locking is not None:
-            return
-        question = _(
-            "Lock this read as final? It can then be compared with others, and no longer be changed."
-        )
-        if not self.ask(question):
-            return
-
-        store, case, reader = session.store, session.case, session.reader
-
-        def saved(ok: bool) -> None:
-            if ok:
-                self._locking = Background(lambda: store.lock_final(case, reader), locked, failed)
-
-        def locked(version: Any) -> None:
-            self._locking = None
-            session.version, session.final, session.status = version.number, True, "done"
-            session.why_not = _("The read is final: it was locked. It can be looked at, not changed.")
-            self.list.refresh(session.case)
-            self._editable_changed()
-
-        def failed(error: Exception) -> None:
-            self._locking = None
-            self.say(failure_of(error).text)
-
-        self.saver.save("done", saved, even_if_same=True)
-
     def _saved(self, session: Session, version: Any) -> None:
+        rescue.forget(session.case, session.reader)
         time = qt.QDateTime.currentDateTime().toString("HH:mm:ss")
         self.say(_("Saved at {time} as version {number}.").format(time=time, number=version.number))
         if self.list.worklist is not None and session.store is self.list.worklist.store:
