@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,41 +27,47 @@ class SlabAugmentation:
     """
 
     def __init__(self, settings: Augmentation) -> None:
-        from monai.transforms import Compose, RandAffined, RandFlipd, RandGaussianNoised, RandShiftIntensityd
-
-        both = [IMAGE, MASK]
-        steps: list[Any] = [RandFlipd(both, prob=settings.flip, spatial_axis=1)]
-        if settings.affine:
-            # The share of the image is of no fixed number of pixels, so the shift is drawn per slab below.
-            self._affine: Any = lambda shape: RandAffined(
-                both,
-                prob=settings.affine,
-                rotate_range=math.radians(settings.rotate_degrees),
-                scale_range=settings.scale,
-                translate_range=[settings.shift * n for n in shape],
-                mode=("bilinear", "nearest"),
-                padding_mode="zeros",
-            )
-        else:
-            self._affine = None
-        steps += [
-            RandShiftIntensityd(
-                IMAGE, offsets=settings.offset_hu * _STEPS, prob=1.0 if settings.offset_hu else 0.0
-            ),
-            RandGaussianNoised(IMAGE, prob=0.5 if settings.noise_hu else 0.0, std=settings.noise_hu * _STEPS),
-        ]
-        self._flip_and_grey = Compose(steps)
+        self._settings = settings
+        # MONAI's transforms carry their random state: each thread has its own.
+        self._own = threading.local()
 
     def __call__(
         self, slab: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """float32 slab in 0..255 and uint8 mask; all that is drawn comes from ``rng``."""
+        """float32 slab in 0..255 and uint8 mask; all that is drawn comes from ``rng``. Safe in threads."""
         data: Any = {IMAGE: slab.astype(np.float32), MASK: mask[None].astype(np.float32)}
-        if self._affine is not None:
-            affine = self._affine(mask.shape)
-            affine.set_random_state(int(rng.integers(2**32)))
-            data = affine(data)
-        self._flip_and_grey.set_random_state(int(rng.integers(2**32)))
-        data = self._flip_and_grey(data)
+        for transform in self._transforms(mask.shape):
+            transform.set_random_state(int(rng.integers(2**32)))
+            data = transform(data)
         image = np.clip(np.asarray(data[IMAGE], np.float32), 0, 255)
         return image, (np.asarray(data[MASK])[0] > 0.5).astype(np.uint8)
+
+    def _transforms(self, shape: tuple[int, ...]) -> list[Any]:
+        """The transforms of this thread for slices of ``shape``, whose shift is a share of it."""
+        if not hasattr(self._own, "made"):
+            self._own.made = {}
+        if shape not in self._own.made:
+            self._own.made[shape] = _made(self._settings, shape)
+        return self._own.made[shape]
+
+
+def _made(settings: Augmentation, shape: tuple[int, ...]) -> list[Any]:
+    from monai.transforms import RandAffined, RandFlipd, RandGaussianNoised, RandShiftIntensityd
+
+    both = [IMAGE, MASK]
+    return [
+        RandAffined(
+            both,
+            prob=settings.affine,
+            rotate_range=math.radians(settings.rotate_degrees),
+            scale_range=settings.scale,
+            translate_range=[settings.shift * n for n in shape],
+            mode=("bilinear", "nearest"),
+            padding_mode="zeros",
+        ),
+        RandFlipd(both, prob=settings.flip, spatial_axis=1),
+        RandShiftIntensityd(
+            IMAGE, offsets=settings.offset_hu * _STEPS, prob=1.0 if settings.offset_hu else 0.0
+        ),
+        RandGaussianNoised(IMAGE, prob=0.5 if settings.noise_hu else 0.0, std=settings.noise_hu * _STEPS),
+    ]

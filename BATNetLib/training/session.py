@@ -92,9 +92,12 @@ def _work(folder: Path, config: Config, events: Events, state: RunState, resumin
         _report(folder, events)
         raise
     except BATNetError as error:
-        state.fail(error)
+        told = _of_training(error)
+        state.fail(told)
         _report(folder, events)
-        raise
+        if told is error:
+            raise
+        raise told from error
     except Exception as error:
         known = _in_words(error)
         state.fail(known or _defect(error))
@@ -262,6 +265,18 @@ def _watched(folder: Path, events: Events) -> Iterator[None]:
         thread.join()
 
 
+def _of_training(error: BATNetError) -> BATNetError:
+    """The same refusal; of one that comes of the disk, what can be done about it in a training."""
+    if error.code not in ("disk-full", "output-unwritable"):
+        return error
+    return type(error)(
+        error.code,
+        error.found,
+        "The last good state of the training is kept.",
+        "Make room (or connect the drive), then go on with 'batnet train resume'.",
+    )
+
+
 def _in_words(error: Exception) -> BATNetError | None:
     from ..device import is_out_of_memory
 
@@ -271,6 +286,17 @@ def _in_words(error: Exception) -> BATNetError | None:
             "Memory ran out in the training.",
             "A batch must fit into the memory of the device.",
             "Say a smaller --batch-size or --width; 'batnet train ... --dry-run' measures what is needed.",
+        )
+    import torch.distributed as dist
+
+    words = str(error).lower()
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    if several and any(sign in words for sign in ("closed by peer", "reset by peer", "gloo", "nccl")):
+        return InputRefused(
+            "process-lost",
+            "Another process of this training ended, or cannot be reached any more.",
+            "All processes of a training work until its end.",
+            "See what it said (memory that ran out is common), then go on with 'batnet train resume'.",
         )
     return None
 
