@@ -220,6 +220,68 @@ def test_killed_in_the_middle_of_saves_the_last_version_is_whole_and_the_draft_g
     assert "Your draft goes on" in panel.ui.caseNote.text
 
 
+OTHER = """
+import sys
+sys.path.insert(0, {stage!r})
+sys.path[:0] = [{root!r}, {extension!r}]
+import stage
+stage.raise_curtain()
+from pathlib import Path
+import annotate_cases as work
+import numpy as np
+from stage import modules
+from stage.event_loop import process_events
+panel = work.open_annotate(modules.open_panel, work.Nearby())
+work.open_list(panel, process_events, Path({study!r}), Path({reads!r}), {reader!r})
+work.open_case(panel, process_events, "anna")
+print("open", flush=True)
+sys.stdin.readline()
+panel.paint.choose_effect("Erase")
+brown = np.argwhere(work.mask_array(panel, "brown") > 0)
+panel.ui.editor.stroke(work.to_ras(panel, brown[100]), 9.0)
+modules.unload("BATNetAnnotate")
+print("gone", int(work.Store({reads!r}).newest("anna", {reader!r}).record.files["brown"]["voxels"]))
+"""
+
+
+def test_two_slicers_on_one_folder_do_not_destroy_each_others_work(panel, process_events, study, tmp_path):
+    program = OTHER.format(
+        stage=str(Path(__file__).parent),
+        root=str(work.ROOT),
+        extension=str(work.ROOT / "BATNetExtension"),
+        study=str(study),
+        reads=str(tmp_path / "reads"),
+        reader=READER,
+    )
+    program = program.replace("work.Store", "__import__('BATNetLib.annotation.store', fromlist=['x']).Store")
+    child = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert child.stdout.readline() == "open\n"
+    session = open_case(panel, process_events, "anna")
+    assert not session.editable and f"process {child.pid}" in panel.ui.caseNote.text
+    open_list(panel, process_events, study, tmp_path / "reads", "Ben Reader")
+    assert open_case(panel, process_events, "anna").editable, "another reader works on the same case"
+    erase(panel, 8)
+    panel.save()
+    settle(panel, process_events)
+    child.stdin.write("\n")
+    child.stdin.flush()
+    told = child.stdout.read().split()
+    child.wait()
+    assert told[0] == "gone" and [v.damage for v in versions(tmp_path)] == [None]
+    assert versions(tmp_path)[0].record.files["brown"]["voxels"] == int(told[1])
+    assert len(Store(tmp_path / "reads").verify("anna", "Ben Reader")) == 1
+    open_list(panel, process_events, study, tmp_path / "reads", READER)
+    session = open_case(panel, process_events, "anna")
+    assert session.editable and int(mask_array(panel, "brown").sum()) == int(told[1])
+
+
 # --- what stands in the way
 
 
