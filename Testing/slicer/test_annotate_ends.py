@@ -502,6 +502,35 @@ def test_a_ct_that_was_exchanged_is_refused_or_named(opened, process_events, stu
     assert "The CT has changed since the last save" in opened.ui.statusLabel.text
 
 
+def test_without_a_mid_plane_no_side_is_told_and_nothing_is_copied_until_it_is_placed(
+    opened, process_events, tmp_path, monkeypatch
+):
+    from BATNetAnnotateModule import mirror_card
+
+    monkeypatch.setattr(mirror_card, "_plane_of", lambda ct: None)
+    opened.ui.findPlaneButton.click()
+    settle(opened, process_events)
+    opened.paint.count()
+    assert "No mid-plane was found" in opened.ui.planeNote.text and "right" not in opened.ui.volumeLabel.text
+    before = mask_array(opened, "brown").copy()
+    opened.ui.fromCombo.currentIndex = 1
+    opened.ui.copyButton.click()
+    settle(opened, process_events)
+    assert (mask_array(opened, "brown") == before).all() and "move it" in opened.ui.planeNote.text
+    opened.save()
+    settle(opened, process_events)
+    assert versions(tmp_path)[0].record.midplane is None
+    opened.ui.shiftBox.value = 3.0
+    opened.paint.count()
+    assert "right" in opened.ui.volumeLabel.text
+    opened.ui.copyButton.click()
+    settle(opened, process_events)
+    assert "added on the left" in opened.ui.planeNote.text
+    opened.save()
+    settle(opened, process_events)
+    assert versions(tmp_path)[1].record.midplane["found"] is False
+
+
 def test_volumes_that_are_loaded_make_a_work_list(open_panel, process_events, tmp_path):
     from result_cases import rotation, volume_node
 

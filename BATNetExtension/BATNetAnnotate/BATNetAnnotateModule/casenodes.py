@@ -18,7 +18,7 @@ from BATNetSlicer.texts import _
 
 FAT, BROWN, READER = "adipose", "brown", "reader-"
 #: HU of the CT and SUV of the PET, black to white.
-FAT_WINDOW, SUV_WINDOW = (-300.0, 100.0), (0.0, 5.0)
+FAT_WINDOW, SUV_WINDOW = (-300.0, 200.0), (0.0, 5.0)
 PET_OPACITY = 0.35
 _LABELMAP = "Binary labelmap"
 _ORANGE = (0.95, 0.45, 0.05)

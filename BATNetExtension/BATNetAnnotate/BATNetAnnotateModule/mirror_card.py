@@ -127,6 +127,7 @@ class MirrorCard:
         if not found:
             plane = MirrorPlane.middle_of(session.lattice.volume(session.nodes.hu))
         session.plane = self._found = plane
+        session.plane_stands_in = not found
         self._show_plane()
         if not found:
             self.ui.planeNote.text = _(
@@ -157,6 +158,7 @@ class MirrorCard:
             self.ui.yawBox.value - round(found.yaw_degrees, 1),
         )
         self.session.plane = turned.moved(self.ui.shiftBox.value)
+        self.session.plane_stands_in = False
         self.ui.planeNote.text = self.session.plane.words()
         self._changed()
         self.view.update()
@@ -178,6 +180,9 @@ class MirrorCard:
         """Mirror the brown fat of one side onto the other one."""
         session = self.session
         if session is None or not session.editable or session.plane is None or self._work is not None:
+            return
+        if session.plane_stands_in:
+            self.ui.planeNote.text = _("No mid-plane was found: move it to where it lies, then copy.")
             return
         side = self.from_side()
         if side is None:

@@ -352,12 +352,14 @@ class PaintCard:
         total = np.count_nonzero(mask.array) * session.nodes.voxel_ml
         right = left = 0.0
         text = _("Brown fat {ml} mL").format(ml=millilitres(total))
-        if session.plane is not None:
+        if session.midplane is not None:
             start = session.lattice.affine.copy()
             start[:3, 3] = (start @ [*mask.start, 1.0])[:3]
             piece = Lattice(start, mask.array.shape) if mask.array.size else session.lattice
             if mask.array.size:
-                right, left = proposing.side_volumes(piece, mask.array, session.plane, session.nodes.voxel_ml)
+                right, left = proposing.side_volumes(
+                    piece, mask.array, session.midplane, session.nodes.voxel_ml
+                )
             text = _("Brown fat {ml} mL (right {right}, left {left})").format(
                 ml=millilitres(total), right=millilitres(right), left=millilitres(left)
             )

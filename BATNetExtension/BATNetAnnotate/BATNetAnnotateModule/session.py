@@ -60,7 +60,8 @@ class Snapshot:
 class Session:
     """``item``: of the work list. ``lock``: held while the case may be changed, else None, and ``why_not``
     says why. ``version``: newest one of this reader; ``began_from``: how the mask began. ``compared``: the
-    masks of several readers are shown."""
+    masks of several readers are shown. ``plane_stands_in``: ``plane`` is the middle of the image only, and
+    says nothing of sides until the user has moved it."""
 
     item: Any
     store: Any
@@ -78,6 +79,7 @@ class Session:
     final: bool = False
     compared: bool = False
     plane: Any = None
+    plane_stands_in: bool = False
     pet: Any = None
     pet_of_unknown_unit: Any = None
     patient: Any = None
@@ -99,6 +101,11 @@ class Session:
     @property
     def editable(self) -> bool:
         return self.lock is not None and not self.final
+
+    @property
+    def midplane(self) -> Any:
+        """The plane between right and left, None where it is not known."""
+        return None if self.plane_stands_in else self.plane
 
     @property
     def dirty(self) -> bool:
@@ -123,7 +130,7 @@ class Session:
             "scores": {depot: dict(sides) for depot, sides in self.scores.items()},
             "comment": self.comment,
             "edited_from": self.began_from,
-            "midplane": self.plane.as_dict() if self.plane is not None else None,
+            "midplane": self.midplane.as_dict() if self.midplane is not None else None,
         }
         return Snapshot(
             case=self.case,
