@@ -321,8 +321,17 @@ def test_what_is_asked_of_the_engine_is_what_was_filled_in(train_panel, tmp_path
         "--start-from": "demo-adipose",
         "--config": "mine.yaml",
     }
-    # The parser of the command takes them.
+    # The parser of the command takes them, also those of stage 2 with its prepared patches.
     from BATNetLib.cli import build_parser
+
+    assert ui.patchesEdit.isHidden()
+    ui.patchesEdit.text = "patches"
+    assert "--patches" not in panel.train.arguments()
+    ui.stageCombo.setCurrentIndex(1)
+    assert not ui.patchesEdit.isHidden()
+    brown = panel.train.arguments()
+    assert brown[brown.index("--patches") + 1] == "patches"
+    build_parser().parse_args(brown)
 
     build_parser().parse_args([*words, "--out", "run", "--detach", "--events", "json"])
 

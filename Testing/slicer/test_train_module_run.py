@@ -268,7 +268,19 @@ def test_looking_at_a_run_at_rest_costs_next_to_nothing(start, process_events):
     assert (time.thread_time() - begun) / 20 < 0.01
 
 
-def test_the_engine_of_a_start_is_ended_with_the_module(open_panel, tmp_path):
+def test_a_slow_drive_is_looked_at_less_often(start, process_events, monkeypatch):
+    panel, _run = start()
+    assert process_events(over(panel), 20)
+    real = panel.watch._look_at_state
+    monkeypatch.setattr(panel.watch, "_look_at_state", lambda: time.sleep(0.08) or real())
+    panel.watch.look()
+    assert panel.watch._clock.interval > 1500
+    monkeypatch.undo()
+    panel.watch.look()
+    assert panel.watch._clock.interval < 1500
+
+
+def test_the_engine_of_a_start_is_ended_with_the_module(open_panel, process_events, tmp_path):
     """The start itself is a child of Slicer; the training that it leaves behind is not."""
     from stage import scripted_engine as script
 
@@ -282,6 +294,19 @@ def test_the_engine_of_a_start_is_ended_with_the_module(open_panel, tmp_path):
     job = runner.jobs[-1]
     modules.unload("BATNetTrain")
     assert job.state.is_over
+
+    # What it had begun by then is found the next time.
+    again = open_train(open_panel, script.ScriptedRunner(script.result("", doctor={})))
+    assert again.ui.runCombo.count == 0 and again.watch.folder is None
+    modules.unload("BATNetTrain")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"stage": "brown"}')
+    state = {"state": "stopped", "epoch": 3, "epochs": 9, "metric": {"name": "auc"}, "best": None}
+    (tmp_path / "run" / "state.json").write_text(json.dumps(state))
+    again = open_train(open_panel, script.ScriptedRunner(script.result("", doctor={})))
+    assert process_events(lambda: again.watch.folder == tmp_path / "run", 5)
+    assert again.ui.runCombo.count == 1 and not again.ui.dataButton.collapsed
+    assert "No best epoch yet: AUC is not defined" in again.ui.stateLabel.text
 
 
 def test_examples_of_the_best_epoch_lie_in_the_views_and_follow_the_training(start, process_events):
@@ -310,7 +335,9 @@ def test_examples_of_the_best_epoch_lie_in_the_views_and_follow_the_training(sta
         display.GetSegmentOpacity2DFill("truth") == 0 and display.GetSegmentOpacity2DFill("prediction") == 0.5
     )
 
-    # A better epoch: the prediction in the views is that one's.
+    # A better epoch: the prediction in the views is that one's; a view that shows something else keeps it.
+    green = slicer.app.layoutManager().sliceWidget("Green").mrmlSliceCompositeNode()
+    green.SetBackgroundVolumeID(None)
     epoch = panel.examples.facts["epoch"]
     assert process_events(
         lambda: (
@@ -323,6 +350,7 @@ def test_examples_of_the_best_epoch_lie_in_the_views_and_follow_the_training(sta
     now = panel.examples.nodes
     assert slicer.util.arrayFromSegmentBinaryLabelmap(now.segmentation, "prediction", now.ct).sum() > first
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+    assert composite.GetBackgroundVolumeID() == now.ct.GetID() and green.GetBackgroundVolumeID() is None
     assert not any(node.GetSaveWithScene() for node in (now.ct, now.segmentation))
     ui.hideExampleButton.click()
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0

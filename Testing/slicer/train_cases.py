@@ -43,7 +43,7 @@ def open_train(open_panel, runner=None):
         panel._doctor_call.close()
         panel._doctor_call = None
     panel.runner = runner or Mixed()
-    panel.watch._clock.setInterval(150)  # tests need not wait as long as a user
+    panel.watch.look_ms = 150  # tests need not wait as long as a user
     panel.look_around()
     while panel.doctor is None:
         slicer.app.processEvents()

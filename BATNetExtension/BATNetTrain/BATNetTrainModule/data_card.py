@@ -36,7 +36,8 @@ class DataCard:
         ui.checkButton.connect("clicked()", self.check)
         ui.checkCancelButton.connect("clicked()", self.cancel)
         ui.findingsButton.connect("clicked()", self._save_table)
-        for edit in (ui.dataEdit, ui.patientEdit):
+        ui.patchesButton.connect("clicked()", self._choose_patches)
+        for edit in (ui.dataEdit, ui.patientEdit, ui.patchesEdit):
             edit.connect("textChanged(QString)", lambda *_: self._other())
         ui.stageCombo.connect("currentIndexChanged(int)", lambda *_: self._other())
         self._clear()
@@ -57,6 +58,11 @@ class DataCard:
         if pattern:
             words += ["--patient-pattern", pattern]
         return words
+
+    def patches(self) -> list[str]:
+        """Prepared patches, which stage 2 can be trained on."""
+        path = self.ui.patchesEdit.text.strip()
+        return ["--patches", path] if path and self.stage == "brown" else []
 
     def why_not(self) -> str | None:
         """Why nothing can be done with the data, in words; None where it can."""
@@ -80,6 +86,7 @@ class DataCard:
         self.close()
         self._folder = Path(tempfile.mkdtemp(prefix="BATNet-", dir=slicer.app.temporaryPath or None))
         words = ["dataset", "check", *self.arguments(), "--stage", self.stage, "--csv", str(self._csv())]
+        words += self.patches()
         self._say(_("Looking for cases ..."))
         self._call = Call(self._runner(), words, self._checked, self._failed, self._cancelled, self._say)
         self.show()
@@ -139,6 +146,8 @@ class DataCard:
 
     def show(self) -> None:
         ui, busy = self.ui, self._call is not None
+        for widget in (ui.patchesLabel, ui.patchesEdit, ui.patchesButton):
+            widget.visible = self.stage == "brown"
         ui.checkButton.visible, ui.checkCancelButton.visible = not busy, busy
         ui.checkButton.enabled = bool(self.source)
         ui.checkCancelButton.enabled = busy
@@ -165,6 +174,11 @@ class DataCard:
         folder = qt.QFileDialog.getExistingDirectory(None, _("Folder with training data"))
         if folder:
             self.ui.dataEdit.text = folder
+
+    def _choose_patches(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder of prepared patches"))
+        if folder:
+            self.ui.patchesEdit.text = folder
 
     def _choose_list(self) -> None:
         path = qt.QFileDialog.getOpenFileName(

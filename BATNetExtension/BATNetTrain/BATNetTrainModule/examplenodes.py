@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import slicer
 from BATNetSlicer.geometry import ijk_to_ras, image_of, to_vtk, voxels
+from BATNetSlicer.layers import views
 from BATNetSlicer.texts import _
 
 MARK = "BATNetTrain.Example"
@@ -35,7 +36,9 @@ class ExampleNodes:
     def loading(
         self, folder: Path, files: dict[str, str], name: str, *, fit: bool
     ) -> Generator[float, None, None]:
-        """Load an example in steps and show it; the one before goes. ``fit``: move the views to it.
+        """Load an example in steps and show it in place of the one before.
+
+        ``fit``: show it in all views and move them to it; else only in those that show the one before.
 
         Raises ``ExampleGone``.
         """
@@ -52,6 +55,7 @@ class ExampleNodes:
         except BaseException:
             self._scene.RemoveNode(ct)
             raise
+        showing = [] if self.ct is None else [v for v in views(self._scene) if _shows(v, self.ct)]
         self.remove()
         self.ct = ct
         ct.SetName(_("{name}, example").format(name=name))
@@ -61,7 +65,10 @@ class ExampleNodes:
         for node in (ct, self.segmentation):
             node.SetAttribute(MARK, "1")
             node.SaveWithSceneOff()
-        slicer.util.setSliceViewerLayers(background=ct, fit=fit)
+        if fit:
+            slicer.util.setSliceViewerLayers(background=ct, fit=True)
+        for view in showing:
+            view.SetBackgroundVolumeID(ct.GetID())
 
     def there(self) -> bool:
         return self.ct is not None and self._scene.IsNodePresent(self.ct)
@@ -75,6 +82,10 @@ class ExampleNodes:
     def forget(self) -> None:
         """The scene is closed: the nodes are gone."""
         self.ct = self.segmentation = None
+
+
+def _shows(view: Any, volume: Any) -> bool:
+    return view.GetBackgroundVolumeID() == volume.GetID()
 
 
 def _load(path: Path, function: str) -> Any:

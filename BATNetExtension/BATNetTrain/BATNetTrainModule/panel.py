@@ -25,9 +25,9 @@ from .train_card import TrainCard
 
 #: What is filled in, kept for the next start of Slicer.
 REMEMBERED = (
-    "dataEdit", "stageCombo", "patientEdit", "splitEdit", "kindCombo", "foldsBox", "trainShareBox",
-    "validationShareBox", "testShareBox", "splitSeedBox", "presetCombo", "epochsBox", "batchBox",
-    "deviceCombo", "nameEdit", "outEdit", "seedBox", "widthBox", "configEdit",
+    "dataEdit", "stageCombo", "patientEdit", "patchesEdit", "splitEdit", "kindCombo", "foldsBox",
+    "trainShareBox", "validationShareBox", "testShareBox", "splitSeedBox", "presetCombo", "epochsBox",
+    "batchBox", "deviceCombo", "nameEdit", "outEdit", "seedBox", "widthBox", "configEdit",
 )  # fmt: skip
 
 
@@ -143,11 +143,12 @@ class Panel:
         for card in (self.run, self.curves, self.examples, self.result):
             card.show()
         ended = (self.watch.folder, str(self.watch.state.get("state") or ""))
-        if self._ended is not None and ended != self._ended and ended[1] == "done":
-            self.ui.resultButton.collapsed = False
-            self.look_around()  # the list of models has grown
-        self._ended = ended
-        self.train.show()
+        if ended != self._ended:
+            if self._ended is not None and ended[1] == "done":
+                self.ui.resultButton.collapsed = False
+                self.look_around()  # the list of models has grown
+            self._ended = ended
+            self.train.show()
 
     def _use(self, stage: str, name: str) -> None:
         """Tell the module BATNet, where it is open, which model the user wants."""

@@ -111,7 +111,8 @@ class RunCard:
             self.open(Path(folder))
 
     def _fill(self) -> None:
-        entries = [(path.name, str(path)) for path in run_list.known_runs()]
+        there = [path for path in run_list.known_runs() if (path / "run.json").is_file()]
+        entries = [(path.name, str(path)) for path in there]
         offer(self.ui.runCombo, entries)
         if self._watch.folder is not None:
             choose(self.ui.runCombo, str(self._watch.folder))
@@ -203,6 +204,10 @@ class RunCard:
                 figure=figure_words(str(metric.get("name"))),
                 value=number(best.get("value")),
                 epoch=best.get("epoch"),
+            )
+        elif epoch and isinstance(metric, dict):
+            words = _("{words}. No best epoch yet: {figure} is not defined on the validation cases.").format(
+                words=words, figure=figure_words(str(metric.get("name")))
             )
         return words
 

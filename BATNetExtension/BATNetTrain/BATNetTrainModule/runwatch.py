@@ -7,6 +7,7 @@ the same. Nothing is written but the wish to stop.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -22,6 +23,8 @@ from .runlog import RunLog
 from .words import figure_words, number
 
 LOOK_MS = 1000
+#: Looks may take this share of the window's time; on a slow network drive they come less often.
+LOOK_SHARE = 0.05
 #: Work on the log before the window gets its turn.
 TURN_SECONDS = 0.015
 LOG_LINES = 500
@@ -39,10 +42,11 @@ class RunWatch:
     def __init__(self, changed: Callable[[], None]) -> None:
         add_library_to_path()
         self._changed = changed
+        self.look_ms = LOOK_MS
         self.folder: Path | None = None
         self._forget()
         self._clock = qt.QTimer()
-        self._clock.setInterval(LOOK_MS)
+        self._clock.setInterval(self.look_ms)
         self._clock.connect("timeout()", self.look)
 
     def _forget(self) -> None:
@@ -89,7 +93,10 @@ class RunWatch:
         """Read what is new, for some milliseconds; the rest of a long log follows by itself."""
         if self.folder is None or self._reading:
             return
+        begun = time.perf_counter()
         news = self._look_at_state()
+        taken = 1000 * (time.perf_counter() - begun)
+        self._clock.setInterval(int(min(max(self.look_ms, taken / LOOK_SHARE), 30_000)))
         self._read_log(news)
 
     def _look_at_state(self) -> bool:

@@ -11,6 +11,7 @@ from BATNetSlicer.job_contract import JobRunner, Result
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.texts import _
 
+from . import run_list
 from .calls import Call
 from .data_card import DataCard
 from .estimates import estimate_words
@@ -90,7 +91,8 @@ class TrainCard:
     def arguments(self) -> list[str]:
         """What ``batnet train`` is called with, less the run folder."""
         ui = self.ui
-        words = ["train", self._data.stage, *self._data.arguments(), *self._split.arguments()]
+        words = ["train", self._data.stage, *self._data.arguments(), *self._data.patches()]
+        words += self._split.arguments()
         words += ["--preset", _data(ui.presetCombo), "--device", _data(ui.deviceCombo)]
         words += ["--seed", str(ui.seedBox.value)]
         for option, box in (
@@ -130,10 +132,10 @@ class TrainCard:
             self._say(why_not or "")
             return
         self._estimating = False
-        out = self.ui.outEdit.text.strip()
-        words = [*self.arguments(), "--out", out, "--detach"]
+        self._out = Path(self.ui.outEdit.text.strip()).expanduser().absolute()
+        words = [*self.arguments(), "--out", str(self._out), "--detach"]
         self._say(_("Starting ..."))
-        self._out = Path(out)
+        run_list.remember(self._out)  # found again even where Slicer is closed before the first step
         self._call = Call(
             self._runner(), words, lambda result: self._running(), self._failed, self._cancelled, self._say
         )

@@ -13,7 +13,9 @@ def stage_words(progress: Progress) -> str:
     titles = {
         "find cases": _("Looking for cases"),
         "check cases": _("Looking at the cases"),
-        "read cases": _("Reading the cases"),
+        "read training cases": _("Reading the cases to train on"),
+        "read validation cases": _("Reading the cases to validate on"),
+        "compare images": _("Looking for copies"),
         "dry run": _("Computing one batch"),
     }
     title = titles.get(progress.name, progress.name[:1].upper() + progress.name[1:])
