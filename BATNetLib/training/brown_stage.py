@@ -71,6 +71,9 @@ def build(
 
     stage = BrownTraining(config, parts, of(parts.train), of(parts.validation), of(parts.test))
     stage.temporary = temporary
+    # A dry run looks at a few cases only, which may be of one kind by chance.
+    if _is_whole(parts):
+        _require_both_kinds(stage.train_cases)
     return stage
 
 
@@ -218,6 +221,16 @@ def _require_cases(train: list[LabelledCase], validation: list[LabelledCase]) ->
                 "Add brown-fat masks (an empty one stands for a case without brown fat), or name the folder "
                 "that 'batnet dataset patches' wrote.",
             )
+
+
+def _is_whole(parts: Parts) -> bool:
+    """Whether these are all cases that the split trains on."""
+    if parts.split is None:
+        return True
+    return len(parts.train) == len(parts.split.training_and_validation(parts.fold)[0])
+
+
+def _require_both_kinds(train: list[LabelledCase]) -> None:
     if len({case.label for case in train}) < 2:
         kind = "with" if train[0].label else "without"
         raise InputRefused(

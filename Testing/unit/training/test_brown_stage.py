@@ -1,5 +1,7 @@
 """Training of stage 2 as the loop sees it: batches, loss, augmentation, figures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -259,6 +261,14 @@ def test_cases_of_one_kind_are_refused_in_words(tmp_path):
     with pytest.raises(InputRefused, match="without brown fat") as caught:
         build(config, data, parts(data, 1), Heard(), workspace(tmp_path))
     assert caught.value.code == "one-class"
+
+
+def test_a_dry_run_may_look_at_cases_of_one_kind(dataset, tmp_path):
+    whole = parts(dataset)
+    few = replace(whole, train=whole.train[:1])
+    config = resolve("brown", "modern", None, ["amp=off"], width=4)
+    stage = build(config, dataset, few, Heard(), workspace(tmp_path))
+    assert stage.sample_batch()["labels"].tolist() == [0] * config.batch_size
 
 
 def test_a_split_without_labelled_cases_to_validate_on_is_refused(tmp_path):
