@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ..device import choose_device, require_torch
@@ -74,6 +75,8 @@ def make_fabric(config: Config, events: Events) -> Fabric:
         kind = choose_device(config.device.partition(":")[0]).type
         _require_devices(kind, devices)
         made = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp", precision=precision)
+    # Of weights such as [1, 1, n], whose strides mean nothing.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     if kind_of(made) == "cpu" and processes > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
     made.launch()

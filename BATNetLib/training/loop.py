@@ -95,6 +95,8 @@ class Loop:
             bare.load_state_dict(start, strict=False)
         if fabric.world_size > 1:
             bare = with_global_norms(bare, fabric.device)
+            # All begin with the same weights and go on with numbers (for dropout) of their own.
+            torch.manual_seed(config.seed + fabric.global_rank)
         optimiser = make_optimiser(config.optimiser, bare.parameters())
         self.network, self.optimiser = fabric.setup(bare, optimiser)
         #: The network itself: validation and storing do not go through the wrapping of several processes.

@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 from trainruns import log_of, losses_of, without_the_end
 
@@ -168,6 +170,33 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(start, stop_at
     assert same(weights_of(run), weights_of(cut))
     assert losses_of(run) == losses_of(cut) and len(losses_of(cut)) == 15
     assert [e["train_loss"] for e in log_of(run, "epoch")] == [e["train_loss"] for e in log_of(cut, "epoch")]
+
+
+def test_the_scaler_of_half_precision_is_gone_on_with(start, monkeypatch):
+    """Its scale grows every two steps here; begun anew, it would grow at other steps."""
+
+    def half(config, events):
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+        made = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+        made.launch()
+        return made
+
+    monkeypatch.setitem(globals(), "make_fabric", half)
+    whole, _, run = start(name="whole", epochs=2)
+    whole.train()
+
+    def stop(epoch, step, _x):
+        if (epoch, step) == (1, 3):
+            runfolder.request_stop(run.parent / "cut")
+
+    loop, _, cut = start(name="cut", epochs=2, spoil=stop)
+    with pytest.raises(Cancelled):
+        loop.train()
+    again, _, _ = start(name="cut", epochs=2)
+    again.train()
+    states = [checkpoint.load(folder)["scaler"] for folder in (run, cut)]
+    assert states[0] == states[1] and states[0]["scale"] == 4.0 * 2**5
+    assert same(weights_of(run), weights_of(cut)) and losses_of(run) == losses_of(cut)
 
 
 def test_a_stop_while_validating_goes_on_with_the_validation(start):
