@@ -153,7 +153,7 @@ import annotate_cases as work
 import numpy as np
 from stage import modules
 from stage.event_loop import process_events
-panel = work.open_annotate(modules.open_panel)
+panel = work.open_annotate(modules.open_panel, work.Nearby())
 work.open_list(panel, process_events, Path({study!r}), Path({reads!r}), {reader!r})
 work.open_case(panel, process_events, "anna")
 panel.paint.choose("no-hu-suv-2.0")
@@ -546,6 +546,10 @@ def test_volumes_that_are_loaded_make_a_work_list(open_panel, process_events, tm
     assert process_events(lambda: panel.session is not None, 20)
     settle(panel, process_events)
     assert panel.session.nodes.ct is ct and not panel.ui.findFatButton.isHidden()
+    view = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceToRAS()
+    axes = panel.session.nodes.affine[:3, :3] / np.linalg.norm(panel.session.nodes.affine[:3, :3], axis=0)
+    along = np.abs(axes.T @ slicer.util.arrayFromVTKMatrix(view)[:3, :3])
+    assert np.allclose(along, np.eye(3), atol=1e-6), "views lie along the slices of an oblique CT"
     panel.ui.findFatButton.click()
     settle(panel, process_events)
     assert mask_array(panel, "adipose").any() and panel.session.fat_edited

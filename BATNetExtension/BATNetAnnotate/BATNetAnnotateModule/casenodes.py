@@ -219,7 +219,13 @@ def _heat() -> str:
 
 
 def show(nodes: CaseNodes) -> None:
-    """CT behind, PET over it, in every slice view."""
+    """CT behind, PET over it, in every slice view, along the slices of an oblique CT: on others nobody can
+    paint well."""
+    manager = slicer.app.layoutManager()
+    for name in ("Red", "Yellow", "Green"):
+        widget = manager.sliceWidget(name) if manager is not None else None
+        if widget is not None:
+            widget.mrmlSliceNode().RotateToVolumePlane(nodes.ct)
     slicer.util.setSliceViewerLayers(
         background=nodes.ct,
         foreground=nodes.pet,
