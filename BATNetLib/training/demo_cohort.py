@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def write_cohort(folder: Path, count: int, seed: int, spacing: Spacing, workers:
         phantom = make_phantom(seed * 1000 + index, brown=KINDS[index % len(KINDS)], spacing=spacing)
         write_phantom(phantom, folder / f"phantom-{index + 1:03d}")
 
-    with events.stage("write phantoms to learn from", count) as stage:
+    with _one_thread(), events.stage("write phantoms to learn from", count) as stage:
         in_order(write, range(count), workers, stage)
 
 
@@ -53,7 +54,7 @@ def write_unseen(
         write_volume(phantom.brown, truth / "brown" / f"{name}.nii.gz")
         return kind
 
-    with events.stage("write phantoms never seen", count) as stage:
+    with _one_thread(), events.stage("write phantoms never seen", count) as stage:
         kinds = in_order(write, range(count), workers, stage)
     table = truth.with_name("labels.csv")
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -62,6 +63,16 @@ def write_unseen(
         for index, kind in enumerate(kinds, 1):
             writer.writerow((f"unseen-{index:03d}", int(kind != "none"), f"phantom {index}"))
     return table
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep numpy's products of small matrices in one thread: threads that wait for one another in a loop took
+    six times the processor time, and the phantoms are made side by side anyway."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
 
 
 def checked_and_split(cohort: Path, report: Path, seed: int, events: Events) -> tuple[Dataset, Split]:
