@@ -13,6 +13,7 @@ set(BATNetTrain_SCRIPTS
   BATNetTrainModule/examples_card.py
   BATNetTrainModule/findings.py
   BATNetTrainModule/form.py
+  BATNetTrainModule/heights.py
   BATNetTrainModule/lastwords.py
   BATNetTrainModule/needs_card.py
   BATNetTrainModule/panel.py

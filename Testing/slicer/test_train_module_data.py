@@ -7,9 +7,8 @@ import json
 import shutil
 
 import pytest
-from batnet_cases import BusyWatch
 from stage import scripted_engine as script
-from train_cases import open_train, write_split_file, write_study
+from train_cases import ThreadWatch, open_train, write_split_file, write_study
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_a_check_shows_each_finding_with_a_suggestion_and_saves_the_table(
     ui.dataEdit.text = str(data)
     ui.checkButton.click()
     assert not ui.checkCancelButton.isHidden() and ui.checkButton.isHidden()
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         assert process_events(lambda: panel.data._call is None, 60)
     watch.check()
     call = panel.runner.calls[-1]
@@ -170,7 +169,7 @@ def test_thousands_of_findings_do_not_block_the_window(open_panel, process_event
     panel = open_train(open_panel)
     panel.runner = script.ScriptedRunner(answer)
     panel.ui.dataEdit.text = str(tmp_path)
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         panel.ui.checkButton.click()
         assert process_events(lambda: panel.data._call is None, 10)
         process_events(timeout=0.1)

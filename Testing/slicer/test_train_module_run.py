@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 import slicer
-from batnet_cases import BusyWatch
 from stage import modules
-from train_cases import MODULE, Mixed, end_training, fill_in, open_train, played, write_split_file
+from train_cases import (
+    MODULE,
+    Mixed,
+    ThreadWatch,
+    end_training,
+    fill_in,
+    open_train,
+    played,
+    write_split_file,
+)
 
 
 @pytest.fixture
@@ -67,7 +75,7 @@ def test_from_start_over_stop_and_resume_to_the_end(start, process_events):
     assert layouts == [slicer.modules.plots.logic().GetLayoutWithPlot(slicer.app.layoutManager().layout)]
 
     # The curves move, the bar too, and the window answers.
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         assert process_events(lambda: len(panel.watch.curves.epochs) >= 2, 10)
         seen = len(columns(panel, "steps")[0])
         assert process_events(lambda: len(columns(panel, "steps")[0]) > seen + 8, 10)
@@ -248,7 +256,7 @@ def test_a_long_log_is_read_in_turns_and_never_blocks_the_window(open_panel, pro
                 entry = {"kind": "epoch", "epoch": step // 500, "train_loss": 0.5, "best": False}
                 file.write(json.dumps(entry) + "\n")
     panel.ui.plotBox.checked = False
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         panel.run.open(run)
         panel.ui.plotBox.checked = True
         assert process_events(lambda: panel.watch.all_read, 60)

@@ -10,9 +10,9 @@ import pytest
 import qt
 import slicer
 from batnet_cases import MODULE as BATNET
-from batnet_cases import BusyWatch, build_views, ct_node
+from batnet_cases import build_views, ct_node
 from BATNetSlicer import modelsettings
-from train_cases import MODULE, end_training, write_study
+from train_cases import MODULE, ThreadWatch, end_training, write_study
 
 pytest.importorskip("monai", reason="training needs pip install 'batnet[train]'")
 pytest.importorskip("lightning_fabric", reason="training needs pip install 'batnet[train]'")
@@ -59,7 +59,7 @@ def test_from_a_folder_to_a_model_that_batnet_uses(
         [ui.deviceCombo.itemData(n) for n in range(ui.deviceCombo.count)].index("cpu")
     )
     ui.estimateButton.click()
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         assert process_events(lambda: panel.train._call is None, 90)
     watch.check()
     assert ui.estimateLabel.text.startswith("Memory: ") and "with 3 of 4 cases" in ui.estimateLabel.text
@@ -68,7 +68,7 @@ def test_from_a_folder_to_a_model_that_batnet_uses(
     assert ui.outEdit.text == str(run)
     ui.startButton.click()
     assert not ui.startCancelButton.isHidden() and ui.startButton.isHidden()
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         assert process_events(lambda: panel.watch.folder is not None, 90), ui.startLabel.text
         assert panel.watch.folder == run
 
@@ -86,7 +86,7 @@ def test_from_a_folder_to_a_model_that_batnet_uses(
     epoch, steps = panel.watch.state["epoch"], panel.watch.curves.of_steps()[0][-1]
     assert epoch < 4 and ui.resumeButton.enabled
     ui.resumeButton.click()
-    with BusyWatch() as watch:
+    with ThreadWatch() as watch:
         assert process_events(lambda: panel.watch.state.get("state") == "done", 180), ui.stateLabel.text
         assert process_events(lambda: not panel.watch.at_work, 30)
     watch.check()

@@ -14,6 +14,7 @@ from BATNetSlicer.steps import Steps
 from BATNetSlicer.texts import _
 
 from .examplenodes import ExampleGone, ExampleNodes
+from .heights import AsHighAsItsRows
 from .runwatch import RunWatch
 from .words import number
 
@@ -29,6 +30,7 @@ class ExamplesCard:
         self.nodes = ExampleNodes(slicer.mrmlScene)
         self.facts: dict[str, Any] = {}
         self._seen: Any = None
+        self._height = AsHighAsItsRows(ui.examplesTable)
         self._steps: Steps | None = None
         self._shown: str | None = None
         ui.examplesTable.connect("currentCellChanged(int,int,int,int)", lambda *_: self._show_picture())
@@ -83,9 +85,7 @@ class ExamplesCard:
             rows = [[str(c["id"]), number(c.get("dice")), str(len(c.get("slices") or []))] for c in cases]
         tables.fill(ui.examplesTable, head, rows)
         ui.examplesTable.visible = bool(cases)
-        heights = sum(ui.examplesTable.rowHeight(y) for y in range(len(rows)))
-        frame = ui.examplesTable.horizontalHeader().sizeHint.height() + 2 * ui.examplesTable.frameWidth
-        ui.examplesTable.setFixedHeight(heights + frame + 2)
+        self._height.fit()
         if cases:
             ui.examplesTable.setCurrentCell(min(row, len(cases) - 1), 0)
         self._show_picture()

@@ -16,6 +16,7 @@ from BATNetSlicer.texts import _
 from .calls import Call
 from .data_card import DataCard
 from .form import offer
+from .heights import AsHighAsItsRows
 
 PARTS, FOLDS, GIVEN = "parts", "folds", "as-given"
 #: A split of more than a hundred thousand cases is a few of these; what is larger is no split.
@@ -31,6 +32,7 @@ class SplitCard:
         self.ui, self._runner, self._data, self._changed = ui, runner, data, changed
         self._call: Call | None = None
         self.split: dict[str, Any] | None = None
+        self._height = AsHighAsItsRows(ui.splitTable)
         offer(
             ui.kindCombo,
             [(_("Train, validation, test"), PARTS), (_("Folds"), FOLDS), (_("As the data say"), GIVEN)],
@@ -171,12 +173,7 @@ class SplitCard:
                 for row in self.split["distribution"]
             ]
             tables.fill(ui.splitTable, ["", _("all"), *map(_part_words, names)], rows)
-            self._as_high_as_it_is()
-
-    def _as_high_as_it_is(self) -> None:
-        table = self.ui.splitTable
-        rows = sum(table.rowHeight(row) for row in range(table.rowCount))
-        table.setFixedHeight(rows + table.horizontalHeader().sizeHint.height() + 2 * table.frameWidth + 2)
+            self._height.fit()
 
     def _say(self, words: str) -> None:
         self.ui.splitNote.text = words
