@@ -1,4 +1,4 @@
-"""Moving all slice views to a point."""
+"""Moving all slice views to a point, and the 3D views to what is there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def jump_to(scene: Any, ras: Any) -> None:
             node.JumpSliceByOffsetting(r, a, s)
         else:
             node.JumpSliceByCentering(r, a, s)
+
+
+def show_all_in_3d() -> None:
+    """Let the 3D views show everything: they look at the origin at first, and scans lie anywhere."""
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    for index in range(manager.threeDViewCount if manager is not None else 0):
+        view = manager.threeDWidget(index).threeDView()
+        view.resetFocalPoint()
+        view.resetCamera()
 
 
 def _in_sight(node: Any, ras: tuple[float, float, float]) -> bool:

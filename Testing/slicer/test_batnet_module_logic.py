@@ -318,7 +318,13 @@ def test_the_segment_editor_opens_with_mask_and_ct(reviewed, monkeypatch):
     monkeypatch.setattr(slicer.util, "selectModule", chosen.append)
     widget = types.SimpleNamespace(editor=editor)
     monkeypatch.setattr(slicer.util, "getModuleWidget", lambda name: widget)
+    # After a run the coloured map covers the mask; what is painted must be seen.
+    panel.ui.patchMapBox.checked = True
+    display = analysis.segmentation.GetDisplayNode()
+    assert not display.GetVisibility2D() and not display.GetVisibility2DFill()
     panel.ui.editButton.click()
+    assert display.GetVisibility() and display.GetVisibility2D() and display.GetVisibility2DFill()
+    assert panel.ui.maskBox.checked and not panel.ui.patchMapBox.checked
     assert chosen == ["SegmentEditor"]
     assert editor.segmentationNode() is analysis.segmentation and editor.sourceVolumeNode() is analysis.ct
     assert editor.currentSegmentID() == analysis.segment_id

@@ -151,9 +151,10 @@ def test_from_sample_to_saved_scene_and_back(open_panel, process_events, tmp_pat
     slicer.mrmlScene.Clear(0)
     assert process_events(lambda: not panel._todo, 5)
     assert "No analysis yet" in ui.resultLabel.text and ui.patchTable.rowCount == 0
-    assert panel.result.analysis is None
+    assert panel.result.analysis is None and ui.resultButton.collapsed
     slicer.util.loadScene(str(tmp_path / "review.mrb"))
     assert process_events(lambda: not panel._todo and panel.result.analysis is not None, 5)
+    assert not ui.resultButton.collapsed, "a saved result is seen at once"
     back = panel.result.analysis
     assert ui.resultLabel.text == text
     assert back.probability == analysis.passport["case"]["probability"] if analysis.in_scene else True
@@ -227,8 +228,10 @@ def _ijk_to_ras(node):
     return matrix
 
 
-def test_two_scans_in_one_scene_are_two_analyses(open_panel, process_events):
+def test_two_scans_in_one_scene_are_two_analyses(open_panel, process_events, monkeypatch):
     folder = result_folder()
+    view, centred = slicer.app.layoutManager().threeDWidget(0).threeDView(), []
+    monkeypatch.setattr(view, "resetCamera", lambda: centred.append(len(find_analyses())))
     panel = open_batnet(open_panel, answers_doctor(then=[script.result(hands_out(folder))]))
     ui = panel.ui
     panel.parameters.ct = ct_node("first")
@@ -239,6 +242,7 @@ def test_two_scans_in_one_scene_are_two_analyses(open_panel, process_events):
     assert panel.result.analysis.ct.GetName() == "second"
     names = [a.node.GetName() for a in find_analyses()]
     assert names == ["first analysis", "second analysis"]
+    assert centred == [1], "the 3D view goes to the first result, and is the user's after that"
     ui.patchMapBox.checked = True
     ui.analysisSelector.setCurrentNode(find_analyses()[0].node)
     assert process_events(lambda: not panel._todo, 5)

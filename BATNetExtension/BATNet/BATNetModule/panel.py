@@ -15,6 +15,7 @@ from BATNetSlicer.job_words import Failure
 from BATNetSlicer.modelsettings import users_engine
 from BATNetSlicer.samples import PhantomJob, chest_ct
 from BATNetSlicer.scene import Analysis, find_analyses
+from BATNetSlicer.slicejump import show_all_in_3d
 from BATNetSlicer.texts import _
 
 from .batch_tab import BatchTab
@@ -60,7 +61,7 @@ class Panel(RunListener):
         self.setup = SetupCard(ui, self.engine, self._models_known, self.ask)
         self.checks = ChecksCard(ui, self.update)
         self.run_card = RunCard(ui)
-        self.result = ResultCard(ui, self.update)
+        self.result = ResultCard(ui, self.update, lambda: self.patches.show_mask_alone())
         self.patches = PatchesCard(ui, self.notice)
         self.report = ReportCard(ui, self.engine)
         self.batch = BatchTab(ui, self.engine, lambda: self.request().options(), self.review)
@@ -200,8 +201,10 @@ class Panel(RunListener):
         if analysis is None:
             for section in self._sections():
                 section.collapsed = True
-        elif self.parameters.ct in (None, analysis.ct) and analysis.passport.get("preflight"):
-            self.checks.show(analysis.passport["preflight"], open_card=False)
+        else:
+            self.ui.resultButton.collapsed = False
+            if self.parameters.ct in (None, analysis.ct) and analysis.passport.get("preflight"):
+                self.checks.show(analysis.passport["preflight"], open_card=False)
         cards = (self.result, self.patches, self.report)
         self._later(*(lambda card=card: card.show(analysis) for card in cards), self.update)
 
@@ -328,6 +331,7 @@ class Panel(RunListener):
 
     def _show_new(self, analysis: Any) -> None:
         """Show an analysis that has just come into the scene, or has new numbers."""
+        first = self.parameters.analysis is None
         self._seen.pop("analysis", None)
         self.parameters.analysis = analysis.node
         self.update()
@@ -335,6 +339,8 @@ class Panel(RunListener):
             lambda: self._open_sections(analysis),
             lambda: self.patches.switch_on("patch_map"),
         )
+        if first:  # later on the 3D views are the user's
+            self._later(show_all_in_3d)
 
     def _open_sections(self, analysis: Any) -> None:
         for section in self._sections():

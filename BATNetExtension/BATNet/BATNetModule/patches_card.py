@@ -86,6 +86,15 @@ class PatchesCard:
         if self.overlays is not None and self.overlays.why_not(overlay) is None:
             self._switch(overlay, True)
 
+    def show_mask_alone(self) -> None:
+        """For the Segment Editor: what is painted is seen, and the CT below it."""
+        if self.overlays is not None:
+            for overlay in ("patch_map", "attention"):
+                if getattr(self.overlays, overlay):
+                    setattr(self.overlays, overlay, False)
+            self.overlays.mask = True
+            self.show_switches()
+
     def _switch(self, overlay: str, on: bool) -> None:
         if self._showing or self.overlays is None:
             return

@@ -19,10 +19,13 @@ LITTLE_ML = 0.005
 
 
 class ResultCard:
-    """``show(analysis)`` or ``show(None)``. ``edited()`` is called when the mask was found changed or not."""
+    """``show(analysis)`` or ``show(None)``. ``edited()`` is called when the mask was found changed or not,
+    ``editing()`` before the Segment Editor is opened."""
 
-    def __init__(self, ui: Any, edited: Callable[[], None]) -> None:
-        self.ui, self._edited = ui, edited
+    def __init__(
+        self, ui: Any, edited: Callable[[], None], editing: Callable[[], None] = lambda: None
+    ) -> None:
+        self.ui, self._edited, self._editing = ui, edited, editing
         self.analysis: Analysis | None = None
         self.is_edited = False
         self._observed: Any = None
@@ -96,7 +99,7 @@ class ResultCard:
         analysis = self.analysis
         if analysis is None or analysis.segmentation is None:
             return
-        analysis.segmentation.GetDisplayNode().SetVisibility(True)
+        self._editing()
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.util.getModuleWidget("SegmentEditor").editor
         editor.setSegmentationNode(analysis.segmentation)
