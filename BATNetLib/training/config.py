@@ -108,8 +108,8 @@ class Sampler:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop after ``patience`` validations without a gain above ``min_delta`` (None: never). ``metric``: what
-    epochs are compared by, also for keeping the best (None: the first of the stage)."""
+    """Stop after ``patience`` validations without a gain above ``min_delta`` (None: never); smaller gains are
+    kept as the best all the same. ``metric``: what epochs are compared by (None: the first of the stage)."""
 
     metric: str | None = None
     patience: int | None = _number(1, 1_000_000, default=None)

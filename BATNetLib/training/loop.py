@@ -44,14 +44,16 @@ _TELL_EVERY = 0.5
 class Progress:
     """Where a training stands; all of it is part of the saved state.
 
-    ``epoch``: the one at work, from 1. ``step``: steps of it that are done. ``waited``: validations without
-    a gain. ``loss_sum``: over those steps. ``seconds``: spent on this epoch, and on each whole one so far.
+    ``epoch``: the one at work, from 1. ``step``: steps of it that are done. ``reached``: figure of the last
+    gain, ``waited``: validations since. ``loss_sum``: over the steps of the epoch. ``seconds``: spent on
+    this epoch, and on each whole one so far.
     """
 
     epoch: int = 1
     step: int = 0
     global_step: int = 0
     best: dict[str, Any] | None = None
+    reached: float | None = None
     waited: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
@@ -192,11 +194,14 @@ class Loop:
         if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
             figures = self._validate()
             value = figures.get(self.stage.metric.name)
-            former = progress.best["value"] if progress.best else None
-            best = self.stage.metric.better(value, former, config.early_stopping.min_delta)
+            metric, former = self.stage.metric, progress.best["value"] if progress.best else None
+            best = metric.better(value, former)
             if best:
                 progress.best = {"epoch": progress.epoch, "value": value}
-            progress.waited = 0 if best else progress.waited + 1
+            # Small gains are kept, but many of them are no reason to go on for ever.
+            gain = metric.better(value, progress.reached, config.early_stopping.min_delta)
+            progress.reached = value if gain else progress.reached
+            progress.waited = 0 if gain else progress.waited + 1
         progress.seconds = time.monotonic() - begun
         progress.whole_seconds.append(progress.seconds)
         if self.log is not None:

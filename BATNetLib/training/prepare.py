@@ -57,6 +57,7 @@ def prepare(
     check_name(model_name, load_registry())
     dataset = open_data(source, config.stage, events)
     dataset.require_apart(out)
+    _require_outside(source.data, out)
     split = split_of(source, dataset, events)
     start, config = _start(source, config, events)
     with whole_folder(out, replace=replace_) as tmp:
@@ -90,6 +91,17 @@ def prepare(
         with RunState(tmp, epochs=config.epochs, metric=vars(config.metric())):
             pass
     return out
+
+
+def _require_outside(data: Path, out: Path) -> None:
+    """Refuse a run inside its data: its example images would be taken for cases when it is gone on with."""
+    if data.is_dir() and data.resolve() in out.resolve().parents:
+        raise UsageError(
+            "output-in-data",
+            f"The run '{out.name}' would lie inside its training data.",
+            "Nothing is written into the folders of inputs.",
+            "Choose a place beside them with --out.",
+        )
 
 
 def _start(source: Source, config: Config, events: Events) -> tuple[dict[str, Any] | None, Config]:

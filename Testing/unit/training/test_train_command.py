@@ -51,7 +51,7 @@ def said(capsys):
 def test_from_a_folder_to_a_model_in_the_list(data, tmp_path, capsys):
     """The only test here with the whole end: model card, measures, report, examples."""
     run = tmp_path / "RUN"
-    assert train(data, run, "--events", "json", epochs=2) == 0
+    assert train(data, run, "--events", "json", "--set", "tensorboard=true", epochs=2) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["event"] == "result" and lines[-1]["folder"] == str(run)
     stages = [line for line in lines if line["event"] == "stage" and line["name"] == "train"]
@@ -69,6 +69,8 @@ def test_from_a_folder_to_a_model_in_the_list(data, tmp_path, capsys):
         "last.safetensors",
     } <= there
     assert "cache" not in there and not (run / "stop").exists()
+    (curves,) = (run / "tensorboard").iterdir()
+    assert b"validation/dice" in curves.read_bytes() and b"loss/step" in curves.read_bytes()
     facts = json.loads((run / "run.json").read_text())
     assert facts["data"]["cases"] == {"train": 3, "validation": 1, "test": 0} and facts["device"] == "cpu"
     assert {"batnet", "torch", "monai", "lightning-fabric"} <= set(facts["software"])
@@ -182,6 +184,11 @@ def test_what_cannot_be_is_refused_before_anything_is_read(data, tmp_path, capsy
     assert code in said(capsys)
     if code != "device-missing":
         assert not (tmp_path / "run").exists()
+
+
+def test_a_run_inside_its_data_is_refused(data, capsys):
+    assert train(data, data / "run") == 2 and "output-in-data" in said(capsys)
+    assert train(data, data, "--replace") == 2 and not (data / "run").exists() and (data / "p0").exists()
 
 
 def interrupt_when_training(run, act):

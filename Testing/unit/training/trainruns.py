@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from BATNetLib.cli import main
 from BATNetLib.dataset import check, make_split, open_dataset, write_split
 from BATNetLib.dataset.phantom import make_phantom
@@ -25,6 +27,8 @@ from BATNetLib.volume import Grid, Volume, write_volume
 SPACING = (18.0, 15.0, 18.0)
 KINDS = ("both", "none", "left", "none", "right", "both")
 SMALL = ["tensorboard=false"]
+# Several threads on so little only wait for each other.
+torch.set_num_threads(1)
 
 
 @functools.lru_cache(maxsize=8)
