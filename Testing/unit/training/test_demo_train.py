@@ -26,22 +26,24 @@ TINY = Plan(
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The reduced demonstration, about a minute of processor time."""
-    out = tmp_path_factory.mktemp("demo") / "demo"
-    home = os.environ.get("BATNET_HOME")
+def test_the_reduced_demonstration_goes_the_whole_way(tmp_path, monkeypatch):
+    """About a minute of processor time; one test, so that it runs once where several processes test."""
+    monkeypatch.setenv("BATNET_HOME", str(tmp_path / "home"))
+    out = tmp_path / "demo"
     code = main(["demo", "--train", "--quick", "--device", "cpu", "--events", "json", "--out", str(out)])
-    assert os.environ.get("BATNET_HOME") == home
     assert code == 0, "a figure missed its target"
-    return out
+    assert os.environ["BATNET_HOME"] == str(tmp_path / "home")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    both_stages_learn_what_unseen_phantoms_show(out)
+    for stage in ("adipose", "brown"):
+        the_loss_falls(out, stage)
+    the_folder_holds_every_step_of_the_way(out)
+    the_models_are_called_demonstrations_and_lie_in_a_list_of_their_own(out)
+    no_phantom_is_in_two_parts_and_the_unseen_ones_are_in_none(out)
+    the_runs_know_where_their_data_lie_now(out)
 
 
-def epochs_of(run):
-    return [entry for entry in read_log(run) if entry["kind"] == "epoch"]
-
-
-def test_both_stages_learn_what_unseen_phantoms_show(folder):
+def both_stages_learn_what_unseen_phantoms_show(folder):
     """Dice above 0.80 and AUC of patches above 0.80; untrained networks have a Dice below 0.1 and an AUC of
     patches of 0.35 to 0.60 here. The whole demonstration must reach 0.90, and for cases."""
     with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
@@ -52,14 +54,13 @@ def test_both_stages_learn_what_unseen_phantoms_show(folder):
     assert rows["auc"]["target"] == ""
 
 
-@pytest.mark.parametrize("stage", ["adipose", "brown"])
-def test_the_loss_falls(folder, stage):
+def the_loss_falls(folder, stage):
     steps = [entry["loss"] for entry in read_log(folder / "runs" / stage) if entry["kind"] == "step"]
     quarter = len(steps) // 4
     assert sum(steps[-quarter:]) < 0.75 * sum(steps[:quarter])
 
 
-def test_the_folder_holds_every_step_of_the_way(folder):
+def the_folder_holds_every_step_of_the_way(folder):
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     wanted = {
         "demo.json", "summary.csv", "check.csv", "labels.csv", "split-adipose.json", "split-brown.json",
@@ -73,10 +74,9 @@ def test_the_folder_holds_every_step_of_the_way(folder):
         )),
     }  # fmt: skip
     assert wanted <= there
-    assert [path.name for path in folder.parent.iterdir()] == ["demo"]
 
 
-def test_the_models_carry_the_names_of_demonstrations_and_lie_in_a_list_of_their_own(folder):
+def the_models_are_called_demonstrations_and_lie_in_a_list_of_their_own(folder):
     for stage in ("adipose", "brown"):
         result = read_state(folder / "runs" / stage)["result"]
         assert result["model"] == f"phantom-{stage}"
@@ -87,7 +87,7 @@ def test_the_models_carry_the_names_of_demonstrations_and_lie_in_a_list_of_their
     assert facts["demonstration"]
 
 
-def test_no_phantom_is_in_two_parts_and_the_unseen_ones_are_in_none(folder):
+def no_phantom_is_in_two_parts_and_the_unseen_ones_are_in_none(folder):
     split = json.loads((folder / "split-brown.json").read_text(encoding="utf-8"))
     folds = {case: entry["fold"] for case, entry in split["cases"].items()}
     assert set(folds.values()) == {"train", "validation"}
@@ -98,7 +98,7 @@ def test_no_phantom_is_in_two_parts_and_the_unseen_ones_are_in_none(folder):
     assert not any(case in results for case in folds)
 
 
-def test_the_runs_know_where_their_data_lie_now(folder):
+def the_runs_know_where_their_data_lie_now(folder):
     places = json.loads((folder / "runs" / "brown" / "paths.json").read_text(encoding="utf-8"))
     assert places["data"] == str(folder / "cohort")
     texts = [p for p in folder.rglob("*.json") if ".partial" in p.read_text(encoding="utf-8")]
