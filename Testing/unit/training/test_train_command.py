@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from trainruns import SMALL, cohort, log_of, losses_of, prepared, split_of, state_of, without_the_end
 
 from BATNetLib.cli import main
@@ -372,6 +373,45 @@ def test_the_recipe_can_be_taken_from_a_file(data, tmp_path, monkeypatch):
     text = (tmp_path / "run" / "config.yaml").read_text()
     assert "rate: 0.003" in text and "seed: 5" in text and "preset: modern" in text
     assert json.loads((tmp_path / "run" / "run.json").read_text())["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory-too-small", 3),
+        (MemoryError(), "memory-too-small", 3),
+        (ValueError("secret"), "defect", 1),
+    ],
+)
+def test_an_error_of_the_step_is_told_in_words_and_stands_in_the_state(
+    data, tmp_path, monkeypatch, capsys, error, code, exit_code
+):
+    from BATNetLib.training.adipose_stage import AdiposeTraining
+
+    def fail(*_):
+        raise error
+
+    without_the_end(monkeypatch)
+    monkeypatch.setattr(AdiposeTraining, "loss", fail)
+    run = tmp_path / "run"
+    assert train(data, run) == exit_code
+    state = state_of(run)
+    assert state["state"] == "failed" and state["error"]["code"] == code and "secret" not in str(state)
+    assert f"[{code}]" in said(capsys)
+    monkeypatch.undo()
+    without_the_end(monkeypatch)
+    assert main(["train", "resume", str(run)]) == 0 and state_of(run)["state"] == "done"
+
+
+def test_a_process_that_is_lost_is_told_from_a_defect(monkeypatch):
+    from BATNetLib.training import session
+
+    error = RuntimeError("[pair.cc:537] Connection closed by peer [127.0.0.1]:9")
+    assert session._in_words(error) is None
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    assert session._in_words(error).code == "process-lost"
+    assert session._in_words(RuntimeError("shape")) is None
 
 
 def test_patience_after_ctrl_c_is_long_enough_for_a_step():

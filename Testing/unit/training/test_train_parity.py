@@ -77,6 +77,7 @@ def double():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_the_losses_are_those_of_a_plain_loop(tmp_path, monkeypatch, double):
     without_the_end(monkeypatch)
     data = cohort(tmp_path / "data", 2, SLICES, ROWS)
