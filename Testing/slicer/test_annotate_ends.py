@@ -473,6 +473,26 @@ def test_an_engine_that_dies_says_so(panel, process_events):
     assert panel.session is None and "engine" in panel.ui.statusLabel.text
 
 
+def test_an_engine_that_leaves_nothing_behind_is_asked_once(panel, process_events):
+    from stage import scripted_engine as script
+
+    panel.runner = script.ScriptedRunner(script.result("nowhere"))
+    panel.open_case(panel.list.item("anna"))
+    assert process_events(lambda: panel._opening is None, 10)
+    assert panel.session is None and len(panel.runner.calls) == 1
+    assert "is not there any more" in panel.ui.statusLabel.text
+
+
+def test_what_was_read_ahead_and_damaged_since_is_read_again(panel, process_events):
+    open_case(panel, process_events, "anna")
+    open_case(panel, process_events, "berta")
+    calls = len(panel.runner.calls)
+    path = panel.opener.scratch / "anna" / "ct.nrrd"
+    path.write_bytes(path.read_bytes()[:-1000])
+    open_case(panel, process_events, "anna")
+    assert len(panel.runner.calls) > calls and panel.session.nodes.hu.min() < -500
+
+
 def test_a_final_read_is_shown_and_never_changed(opened, process_events, tmp_path):
     opened.ask = lambda question: "final" in question
     opened.ui.lockButton.click()

@@ -207,6 +207,28 @@ def test_what_is_saved_is_the_same_for_nibabel_simpleitk_and_slicer(panel, proce
     )
 
 
+def test_training_reads_the_finished_reads_directly(panel, process_events, tmp_path):
+    from BATNetLib.dataset import open_dataset
+
+    panel.ui.exportButton.click()
+    assert process_events(lambda: panel._listing is None, 10)
+    assert "No case of the list has a read that counts." in panel.ui.statusLabel.text
+    open_case(panel, process_events, "anna")
+    propose(panel, process_events)
+    drawn = int(mask_array(panel, "brown").sum())
+    panel.ui.doneButton.click()
+    assert process_events(lambda: panel.session is not None and panel.session.case == "berta", 20)
+    settle(panel, process_events)
+    panel.ui.exportButton.click()
+    assert process_events(lambda: panel._listing is None, 10)
+    assert panel.ui.statusLabel.text == "Finished reads listed in dataset.csv: 1; cases without one: 4."
+    (case,) = open_dataset(tmp_path / "reads" / "dataset.csv").cases
+    import nibabel
+
+    assert case.case == "anna" and int(np.asarray(nibabel.load(case.files["brown"]).dataobj).sum()) == drawn
+    assert {"ct", "adipose", "brown"} <= set(case.files) and case.refusal is None
+
+
 def test_the_module_tests_itself(open_panel):
     """ "Reload and Test" of the developer: the real engine, two phantoms."""
     panel = open_annotate(open_panel)

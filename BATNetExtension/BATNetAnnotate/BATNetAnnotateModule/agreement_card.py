@@ -44,6 +44,7 @@ class AgreementCard:
         self._job: RunningJob | None = None
         self._work: Background | None = None
         self._folder: Path | None = None
+        self._told_why_not = False
         ui.compareButton.connect("clicked()", self.compare)
         ui.agreementCancelButton.connect("clicked()", self.cancel)
         ui.agreementReportButton.connect("clicked()", self.open_report)
@@ -85,8 +86,9 @@ class AgreementCard:
         ui.isBrownButton.enabled = ui.notBrownButton.enabled = row is not None and not busy
         decided = self.comparison is not None and bool(self.comparison.decided_cases())
         ui.adjudicateButton.enabled = decided and not busy
-        if why_not is not None and self.comparison is None and not busy:
-            self.say(why_not)
+        if self.comparison is None and not busy and (why_not is not None or self._told_why_not):
+            self.say(why_not or "")
+            self._told_why_not = why_not is not None
 
     def say(self, text: str) -> None:
         self.ui.agreementNote.text = text

@@ -42,6 +42,8 @@ class Opener:
     ) -> None:
         self._runner, self._progress = runner, progress
         self._job: RunningJob | None = None
+        self._leaving: RunningJob | None = None
+        self._listener: _Listener | None = None
         self._reading: str | None = None
         self._waiting: Callable[[Failure | None], None] | None = None
         self._work: Background | None = None
@@ -79,6 +81,7 @@ class Opener:
         """
         self._wanted += 1
         wanted = self._wanted
+        asked: list[bool] = []
         if self._work is not None:
             self._work.stop()
 
@@ -99,8 +102,12 @@ class Opener:
             if wanted != self._wanted:
                 _let_go(outcome)
                 return
-            if outcome is None:  # not read ahead yet
+            if outcome is None and not asked:  # not read ahead yet
+                asked.append(True)
                 self._prepare(item, read)
+                return
+            if outcome is None:
+                failed(not_kept(item.case))
                 return
             try:
                 session = self._show(item, store, reader, outcome)
@@ -165,7 +172,8 @@ class Opener:
         self.scratch.mkdir(parents=True, exist_ok=True)
         words = read_ahead_words(item, self.scratch, keep)
         self._reading = item.case
-        self._job = self._runner().start(words, _Listener(self))
+        self._listener = _Listener(self)
+        self._job = self._runner().start(words, self._listener)
 
     def _stage(self, progress: Progress) -> None:
         if self._waiting is not None:
@@ -179,7 +187,7 @@ class Opener:
 
     def _end_job(self) -> None:
         job, self._job = self._job, None
-        self._waiting = None
+        self._waiting = self._listener = None
         if job is not None:
             job.cancel()
             self._leaving = job  # kept until the next one, so that it ends in its own time
@@ -188,7 +196,7 @@ class Opener:
         """Nothing is left running, and nothing on the disk."""
         self._wanted += 1
         job, self._job = self._job, None
-        self._waiting = None
+        self._waiting = self._listener = None
         if job is not None:
             job.close()
         if self._work is not None:
@@ -223,6 +231,18 @@ def _let_go(loaded: Loaded | None) -> None:
         loaded.lock.release()
 
 
+def not_kept(case: str) -> Failure:
+    """The engine has read a case, and what it read is not there."""
+    return Failure(
+        "read-ahead-gone",
+        _("What was read of {case} is not there any more, or its files change all the time.").format(
+            case=case
+        ),
+        _("A case is shown from what was read of it."),
+        _("Open it again."),
+    )
+
+
 def read_ahead_words(item: Any, scratch: Path, keep: list[str]) -> list[str]:
     """What the engine is called with to read a case ahead."""
     note = scratch / "item.json"
@@ -238,21 +258,19 @@ def _sweep(home: Path) -> None:
 
 
 class _Listener(JobListener):
+    """Listens to one job; what a job says that was given up is not heard any more."""
+
     def __init__(self, opener: Opener) -> None:
-        self._opener: Opener | None = opener
+        self._opener = opener
         self._failure: Failure | None = None
 
     def stage(self, progress: Progress) -> None:
-        if self._opener is not None:
+        if self._opener._listener is self:
             self._opener._stage(progress)
 
     def error(self, failure: Failure) -> None:
         self._failure = failure
 
     def state(self, state: State) -> None:
-        opener = self._opener
-        if not state.is_over or opener is None or opener._job is None:
-            return
-        self._opener = None
-        if opener._job.state is state or opener._job.state.is_over:
-            opener._over(self._failure)
+        if state.is_over and self._opener._listener is self:
+            self._opener._over(self._failure)

@@ -65,6 +65,7 @@ class Panel(CaseFlow):
             ("startOverButton", self.start_over),
             ("breakLockButton", self.take_over),
             ("lockButton", self.lock),
+            ("exportButton", self.export),
         ):
             getattr(ui, name).connect("clicked()", action)
         font = ui.researchLabel.font
@@ -197,6 +198,32 @@ class Panel(CaseFlow):
 
         self.leave(left)
 
+    # --- the result
+    def export(self) -> None:
+        """Write the list of finished reads that training takes as it is."""
+        from BATNetLib.annotation.manifest import export_manifest
+
+        worklist = self.list.worklist
+        if worklist is None or self._listing is not None:
+            return
+
+        def done(made: Any) -> None:
+            self._listing = None
+            self.say(
+                _("Finished reads listed in {name}: {cases}; cases without one: {left}.").format(
+                    name=made.path.name, cases=len(made.chosen), left=len(made.left_out)
+                )
+            )
+            self._show()
+
+        def failed(error: Exception) -> None:
+            self._listing = None
+            self.say(failure_of(error).text)
+            self._show()
+
+        self._listing = Background(lambda: export_manifest(worklist), done, failed)
+        self._show()
+
     # --- saving
     def _saved(self, session: Session, version: Any) -> None:
         rescue.forget(session.case, session.reader)
@@ -272,6 +299,9 @@ class Panel(CaseFlow):
         editable = session is not None and session.editable
         self.scores.enable(editable)
         ui.lockButton.enabled = editable
+        ui.exportButton.enabled = (
+            self.list.worklist is not None and self._listing is None and not self.opener.volumes
+        )
         ui.doneButton.enabled = ui.saveButton.enabled = editable
         have_list = self.list.worklist is not None and self._opening is None
         ui.nextButton.enabled = have_list and self.list.next() is not None
