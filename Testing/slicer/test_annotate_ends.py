@@ -116,6 +116,58 @@ def test_reloading_the_module_and_leaving_slicer_save_first(opened, process_even
     assert (saved_mask(tmp_path) == drawn).all(), "a save that runs when Slicer ends is finished"
 
 
+def test_strokes_while_a_case_is_being_left_are_saved_too(opened, process_events, tmp_path):
+    opened.ui.nextButton.click()
+    assert opened.saver.busy and opened.session.case == "anna"
+    erase(opened, 6)
+    drawn = mask_array(opened, "brown").copy()
+    assert process_events(lambda: opened.session is not None and opened.session.case == "berta", 20)
+    settle(opened, process_events)
+    assert (saved_mask(tmp_path) == drawn).all() and len(versions(tmp_path)) == 2
+
+
+def test_a_scene_that_closes_while_a_case_is_read_shows_no_case(panel, process_events):
+    panel.open_case(panel.list.item("anna"))
+    slicer.mrmlScene.Clear(0)
+    process_events(timeout=1.0)
+    settle(panel, process_events)
+    assert panel.session is None and slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+    assert open_case(panel, process_events, "anna").editable, "no lock was left behind"
+
+
+@pytest.mark.parametrize("which", ["ct", "segmentation"])
+def test_nodes_that_the_user_deletes_close_the_case_and_nothing_is_lost(
+    opened, process_events, tmp_path, which
+):
+    drawn = mask_array(opened, "brown").copy()
+    slicer.mrmlScene.RemoveNode(getattr(opened.session.nodes, which))
+    assert (saved_mask(tmp_path) == drawn).all()
+    assert process_events(lambda: opened.session is None, 5)
+    assert "taken out of the scene" in opened.ui.statusLabel.text
+    open_case(opened, process_events, "anna")
+    assert (mask_array(opened, "brown") == drawn).all()
+
+
+def test_a_segment_that_was_deleted_stops_nobody(opened, process_events, tmp_path):
+    opened.save()
+    settle(opened, process_events)
+    opened.session.nodes.segmentation.GetSegmentation().RemoveSegment("brown")
+    opened.session.changed()
+    opened.saver.save()
+    assert "no longer holds the segment" in opened.ui.statusLabel.text
+    opened.ask = lambda question: False
+    opened.ui.nextButton.click()
+    assert opened.session.case == "anna"
+    opened.ui.undoButton.click()
+    asked = []
+    opened.session.nodes.segmentation.GetSegmentation().RemoveSegment("brown")
+    opened.ask = lambda question: asked.append(question) or True
+    opened.ui.nextButton.click()
+    assert process_events(lambda: opened.session is not None and opened.session.case == "berta", 20)
+    settle(opened, process_events)
+    assert len(asked) == 1 and len(versions(tmp_path)) == 1
+
+
 def test_another_module_is_chosen_and_all_is_saved(opened, process_events, tmp_path):
     slicer.modules.batnetannotate.panel.exit()
     assert opened.ui.editor.activeEffect() is None, "nothing is painted by accident"

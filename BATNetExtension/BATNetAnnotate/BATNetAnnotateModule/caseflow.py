@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 from BATNetSlicer.background import Background
 from BATNetSlicer.job_words import Failure
 from BATNetSlicer.texts import _
@@ -33,7 +34,7 @@ class CaseFlow:
     _opening: str | None = None
     _locking: Background | None = None
     _entered = False
-    _why = ""
+    _why = _code = ""
 
     # --- what the panel does
     def ask(self, question: str) -> bool:
@@ -79,13 +80,22 @@ class CaseFlow:
         """Save the open case and take it away; ``then(whether it is gone)``. What cannot be saved stays."""
 
         def saved(ok: bool) -> None:
+            session = self.session
+            if ok and session is not None and session.dirty:  # painted upon while it was saved
+                self.saver.save(then=saved)
+                return
+            if not ok and session is not None and self._code == "segment-missing":
+                question = _("{why}\n\nLeave the case as it was saved last?").format(why=self._why)
+                if self.ask(question):
+                    session.saved_changes = session.changes
+                    ok = True
             if ok:
                 self._drop()
             else:
                 self.say(_("The case stays open: it could not be saved. {why}").format(why=self._why))
             then(ok)
 
-        self._why = ""
+        self._why = self._code = ""
         if self.session is None:
             then(True)
         else:
@@ -96,6 +106,20 @@ class CaseFlow:
         if self.session is not None:
             self.saver.save_and_wait()
             self._drop()
+
+    def node_leaves(self, node: Any) -> None:
+        """The user takes the CT or the masks of the open case out of the scene: save, then leave the case."""
+        session = self.session
+        if session is None or node not in (session.nodes.ct, session.nodes.segmentation):
+            return
+        self.saver.save_and_wait()
+        qt.QTimer.singleShot(0, self._drop_orphan)
+
+    def _drop_orphan(self) -> None:
+        if self.session is not None and not self.session.nodes.in_scene:
+            self._drop()
+            self.say(_("The case was closed: its CT or its masks were taken out of the scene."))
+            self._show()
 
     def _drop(self) -> None:
         session = self.session

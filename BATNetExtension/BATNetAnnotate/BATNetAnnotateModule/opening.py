@@ -153,6 +153,11 @@ class Opener:
             session.changes = 1
         return session
 
+    def give_up(self) -> None:
+        """Nothing that is being read is shown any more."""
+        self._wanted += 1
+        self._waiting = None
+
     # --- the engine
     def ahead(self, item: Any, keep: list[str]) -> None:
         """Read a case ahead, if nothing else is read now."""

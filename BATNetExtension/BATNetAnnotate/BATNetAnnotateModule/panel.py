@@ -12,6 +12,7 @@ from BATNetSlicer import add_library_to_path
 from BATNetSlicer.background import Background
 from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.job_words import Failure
+from BATNetSlicer.sceneobservers import SceneObservers
 from BATNetSlicer.texts import _
 
 from . import rescue, scenecases
@@ -71,6 +72,7 @@ class Panel(CaseFlow):
         font = ui.researchLabel.font
         font.setItalic(True)
         ui.researchLabel.setFont(font)
+        self._scene = SceneObservers(slicer.mrmlScene, self.node_leaves, lambda node: None, lambda: None)
         self.say("")
         self._no_progress()
         self._show()
@@ -130,6 +132,7 @@ class Panel(CaseFlow):
 
     def close(self) -> None:
         """The module is unloaded or Slicer ends: all is saved, nothing is left running."""
+        self._scene.stop()
         self._leave_now()
         self.saver.stop()
         self.shortcuts.remove()
@@ -144,6 +147,9 @@ class Panel(CaseFlow):
 
     def scene_closes(self) -> None:
         """The scene is about to be emptied: what was painted is written first."""
+        self.opener.give_up()
+        self._opening = None
+        self._no_progress()
         self._leave_now()
         self.mirror.view.stop()
         self.opener.volumes = {}
@@ -235,7 +241,7 @@ class Panel(CaseFlow):
             self._show()
 
     def _not_saved(self, session: Session, failure: Failure) -> None:
-        self._why = failure.text
+        self._why, self._code = failure.text, failure.code
         if failure.code == "lock-lost":
             session.lock, session.why_not = None, failure.text
             if session is self.session:

@@ -84,7 +84,11 @@ class Saver:
             return
         if then is not None:
             self._then.append(then)
-        snapshot = session.snapshot(status)
+        try:
+            snapshot = session.snapshot(status)
+        except Exception as error:  # such as a segment that was deleted in another module
+            self._not_written(session, error)
+            return
         store = session.store
         self._running = Background(
             lambda: sessions.write(store, snapshot),
