@@ -239,6 +239,14 @@ def test_active_time_leaves_breaks_out():
 # --- the mirrored view
 
 
+def side_by_side(pictures, path):
+    """Both views as one picture: uint8 [height, width, 3] each."""
+    from stage.views import save_png
+
+    gap = np.full((pictures[0].shape[0], 8, 3), 255)
+    save_png(np.concatenate([pictures[0], gap, pictures[1]], axis=1).astype(np.uint8), path)
+
+
 @pytest.mark.draws
 def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel, process_events, tmp_path):
     from BATNetAnnotateModule import mirrorview
@@ -274,6 +282,8 @@ def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel
     marker = panel.mirror.view.marker
     assert np.allclose(marker.GetNthControlPointPosition(0), session.plane.reflect_ras(here), atol=1e-6)
     pictures = [view.pixels().astype(int) for view in (red, mirror)]
+    if os.environ.get("BATNET_SCREENSHOTS"):
+        side_by_side(pictures, SCREENSHOTS / "annotate-mirror.png")
 
     def orange(picture):
         return np.argwhere((picture[..., 0] - picture[..., 2] > 40) & (picture[..., 1] < picture[..., 0]))
