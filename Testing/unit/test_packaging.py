@@ -26,12 +26,20 @@ def test_every_folder_of_code_and_every_resource_folder_is_installed():
     assert sorted(listed_packages()) == sorted(code | data | {"BATNetLib.Resources"})
 
 
-def test_every_file_that_is_not_code_has_an_installed_suffix():
-    suffixes = {s.lstrip("*") for s in re.findall(r'"(\*\.[a-z0-9]+)"', CONFIG)}
+def test_every_file_that_is_not_code_is_installed_with_its_package():
+    patterns = re.findall(r'"([^"]+)"', re.search(r'^"\*" = \[(.*?)\]', CONFIG, re.S | re.M).group(1))
+    packages = {name.replace(".", "/").replace("BATNetLib/Resources", "Resources") for name in listed_packages()}
     files = [p for p in (ROOT / "BATNetLib").rglob("*") if p.is_file()]
     files += [p for name in READ for p in (ROOT / "Resources" / name).rglob("*") if p.is_file()]
-    rest = {p.suffix for p in files if p.suffix not in (".py", ".pyc")}
-    assert rest <= suffixes
+    for path in files:
+        if path.suffix in (".py", ".pyc"):
+            continue
+        inside = path.relative_to(ROOT)
+        package = next(parent for parent in inside.parents if parent.as_posix() in packages)
+        within = inside.relative_to(package)
+        assert any(
+            len(Path(pattern).parts) == len(within.parts) and within.match(pattern) for pattern in patterns
+        ), f"{inside} would be missing where the library is installed"
 
 
 def test_a_lost_resource_is_told_in_words(monkeypatch, tmp_path):
