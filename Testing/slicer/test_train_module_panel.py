@@ -460,6 +460,23 @@ def test_a_trained_model_of_stage_2_is_chosen_in_batnet(open_panel):
     assert batnet.ui.modelCombo.currentIndex != 0
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (0.0, 7.1, (0.0, 8.0)),
+        (0.0, 1.0, (0.0, 1.0)),
+        (0.16, 1.13, (0.1, 1.2)),
+        (0.5, 0.5, (0.5, 0.6)),
+        (0.0, 0.0, (0.0, 0.5)),
+        (-3.0, 120.0, (-50.0, 150.0)),
+    ],
+)
+def test_axes_end_at_round_numbers(low, high, wanted):
+    from BATNetTrainModule.curvenodes import round_range
+
+    assert round_range(low, high) == pytest.approx(wanted)
+
+
 def test_the_training_points_of_a_curve_are_thinned_and_cut_where_a_run_went_back():
     from BATNetTrainModule.curvedata import Curves, ThinnedCurve
 

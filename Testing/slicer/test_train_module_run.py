@@ -81,6 +81,9 @@ def test_from_start_over_stop_and_resume_to_the_end(start, process_events):
         assert process_events(lambda: len(columns(panel, "steps")[0]) > seen + 8, 10)
     watch.check()
     x, y = columns(panel, "steps")
+    chart = panel.curves.nodes.chart
+    assert not chart.GetXAxisRangeAuto() and chart.GetXAxisRange()[1] >= x[-1], "the axes hold all points"
+    assert chart.GetYAxisRange()[0] <= min(y) and chart.GetYAxisRange()[1] >= max(y)
     assert x == sorted(x) and y[0] > y[-1] and x[7] == pytest.approx(1.0), "eight steps are an epoch"
     epochs = columns(panel, "validation")
     assert epochs[0][:2] == [1.0, 2.0]

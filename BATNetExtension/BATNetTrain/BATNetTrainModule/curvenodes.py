@@ -5,6 +5,7 @@ The nodes are not saved with the scene: the run is in its folder, and is drawn a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _ORANGE, _RED = (0.90, 0.45, 0.10), (0.75, 0.10, 0.15)
 #: Keys of the series: loss of the steps, mean loss of the epochs, a figure of the validation, its best epoch.
 STEPS, EPOCHS, VALIDATION, BEST = "steps", "epochs", "validation", "best"
 VALIDATION_LOSS = "validation_loss"
+#: Up to so many epochs each is marked by a dot.
+_DOTS = 30
 
 
 class CurveNodes:
@@ -36,6 +39,7 @@ class CurveNodes:
         self._tables: dict[str, Any] = {}
         self._layout: tuple[int, int] | None = None
         self.drawn: tuple[Any, ...] | None = None
+        self._ranges: Any = None
 
     # --- showing
     def show(self, curves: Curves, which: str, title: str) -> None:
@@ -47,8 +51,12 @@ class CurveNodes:
         self.drawn = drawn
         points = self._points(curves, which)
         changed = self.chart.StartModify()
+        kind = slicer.vtkMRMLPlotSeriesNode
         for key, (x, y) in points.items():
             self._fill(key, x, y)
+            if key in (EPOCHS, VALIDATION):  # a line needs two points to be seen
+                dots = len(x) <= _DOTS
+                self.series[key].SetMarkerStyle(kind.MarkerStyleCircle if dots else kind.MarkerStyleNone)
             wanted = self.series[key].GetID() if len(x) else None
             present = self.chart.HasPlotSeriesNodeID(self.series[key].GetID())
             if wanted and not present:
@@ -59,7 +67,21 @@ class CurveNodes:
         self.chart.SetTitle(f"{name}, {title}" if title else name)
         self.chart.SetYAxisTitle(name)
         self.chart.SetXAxisTitle(_("Epoch") if curves.steps_per_epoch or which != LOSS else _("Step"))
+        self._set_ranges(points)
         self.chart.EndModify(changed)
+
+    def _set_ranges(self, points: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Axes that hold all points. Slicer's own automatic range follows only series that are added, not
+        points; and a range that changes seldom leaves the user's zoom alone in between."""
+        x = np.concatenate([x for x, _y in points.values()])
+        y = np.concatenate([y for _x, y in points.values()])
+        ranges = None if not len(x) else (round_range(0.0, x.max()), round_range(y.min(), y.max()))
+        if ranges == self._ranges:
+            return
+        self._ranges = ranges
+        for axis, span in zip("XY", ranges or ((0.0, 1.0), (0.0, 1.0)), strict=True):
+            getattr(self.chart, f"Set{axis}AxisRangeAuto")(False)
+            getattr(self.chart, f"Set{axis}AxisRange")(*span)
 
     def _points(self, curves: Curves, which: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         none = np.zeros(0), np.zeros(0)
@@ -98,7 +120,8 @@ class CurveNodes:
 
     def forget(self) -> None:
         """The scene is closed: the nodes are gone."""
-        self.chart, self.series, self._tables, self.drawn = None, {}, {}, None
+        self.chart, self.series, self._tables = None, {}, {}
+        self.drawn = self._ranges = None
 
     def forget_layout(self, *, restore: bool) -> None:
         if restore and self._layout is not None:
@@ -156,3 +179,13 @@ class CurveNodes:
             table.AddColumn(column)
         node.SetAndObserveTable(table)
         node.EndModify(changed)
+
+
+def round_range(low: float, high: float) -> tuple[float, float]:
+    """The range from ``low`` to ``high``, widened to round numbers: (0, 7.1) becomes (0, 8)."""
+    span = (high - low) or abs(high) or 1.0
+    step = 10.0 ** math.floor(math.log10(span))
+    if span / step < 5:
+        step /= 2
+    first, last = math.floor(low / step) * step, math.ceil(high / step) * step
+    return float(first), float(last if last > first else first + step)

@@ -19,7 +19,8 @@ from .runwatch import RunWatch
 from .words import number
 
 FILE = "examples.json"
-_PICTURE_WIDTH = 420
+#: Largest width and height in pixels: a wider picture would widen Slicer's module panel.
+_PICTURE = (320, 300)
 
 
 class ExamplesCard:
@@ -109,8 +110,9 @@ class ExamplesCard:
             picture = qt.QPixmap(str(self._folder() / Path(names[len(names) // 2]).name))
         there = picture is not None and not picture.isNull()
         if there:
-            width = min(_PICTURE_WIDTH, picture.width())
-            self.ui.exampleLabel.setPixmap(picture.scaledToWidth(width, qt.Qt.SmoothTransformation))
+            width, height = min(_PICTURE[0], picture.width()), min(_PICTURE[1], picture.height())
+            small = picture.scaled(width, height, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation)
+            self.ui.exampleLabel.setPixmap(small)
         self.ui.exampleLabel.visible = there
         self._enable()
 

@@ -9,8 +9,12 @@ import qt
 from BATNetSlicer.colours import LEVELS
 from BATNetSlicer.texts import _
 
+from .heights import later
+
 #: More rows than anybody reads; the saved table has all.
 MOST_ROWS = 100
+#: Lines that the table shows before it scrolls.
+MOST_LINES = 12
 _CASES = 4
 _MARGIN = 6
 
@@ -25,8 +29,8 @@ class FindingsTable:
         table.verticalHeader().setVisible(False)
         header = table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
-        header.connect("sectionResized(int,int,int)", lambda *_: self._fit_later())
-        self._waiting = False
+        self._timer = later(table, self.fit)
+        header.connect("sectionResized(int,int,int)", lambda *_: self._timer.start())
 
     def show(self, findings: list[dict[str, Any]]) -> int:
         """Show the findings, those that say the same of several cases as one; returns how many rows there
@@ -43,23 +47,16 @@ class FindingsTable:
         self.fit()
         return len(rows)
 
-    def _fit_later(self) -> None:
-        if not self._waiting:
-            self._waiting = True
-            qt.QTimer.singleShot(0, self.fit)
-
     def fit(self) -> None:
         """Make rows as high as their texts need at the width of the columns, and the table with them."""
-        self._waiting = False
         table, total = self._table, 0
         for y in range(table.rowCount):
             cells = [table.cellWidget(y, x) for x in range(2)]
             height = max(cell.heightForWidth(table.columnWidth(x)) for x, cell in enumerate(cells))
             table.setRowHeight(y, height)
             total += height
-        frame = table.horizontalHeader().sizeHint.height() + 2 * table.frameWidth
-        line = table.fontMetrics().height()
-        table.setFixedHeight(min(total + frame + 2, 14 * line + frame))
+        head = table.horizontalHeader().sizeHint.height()  # about a line of text
+        table.setFixedHeight(head + 2 * table.frameWidth + min(total + 2, MOST_LINES * head))
 
 
 def together(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
