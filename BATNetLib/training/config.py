@@ -424,6 +424,13 @@ def _require_sense(config: Config) -> None:
     for name in ("start", "segmenter"):
         if config.stage == "adipose" and getattr(config, name) not in ("random", None):
             raise refused(name, getattr(config, name), "a field of the stage brown")
+    if config.segmenter is not None and Path(config.segmenter).name != config.segmenter:
+        # The configuration is passed on with a run; folders of this computer are not.
+        raise refused(
+            "segmenter",
+            Path(config.segmenter).name,
+            "the name of a model in the list (batnet models import FILE)",
+        )
     if config.deep_supervision and config.stage == "brown":
         raise refused("deep_supervision", True, "false for this stage, whose network has one level of output")
     if config.batch_size % (config.devices * config.nodes):

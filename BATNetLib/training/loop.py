@@ -336,12 +336,10 @@ class Loop:
                 tmp.write_bytes(data)
 
     def _examples(self, epoch: int) -> None:
-        try:
-            from .examples import write_examples
-        except ImportError:
-            return
+        from .examples import write_examples
+
         randoms = checkpoint.random_states()
-        write_examples(self.run, self.stage, self.bare, epoch)
+        write_examples(self.run, self.stage, self.bare, epoch, self.events)
         # Pictures must not change what is drawn in the training.
         checkpoint.restore_random_states(randoms)
         self.bare.train()

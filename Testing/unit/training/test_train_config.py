@@ -116,3 +116,10 @@ def test_the_cosine_warms_up_and_ends_at_its_factor():
 def test_presets_of_the_demonstration_do_not_stand_among_those_for_data():
     assert set(PRESETS) == {"published", "modern"}
     assert preset_values("published", "brown")["loss"] == {"case": 0.7, "patch": 0.3}
+
+
+def test_the_model_whose_masks_are_trained_on_is_named_and_not_a_place_on_this_computer():
+    with pytest.raises(UsageError, match="models import") as caught:
+        resolve("brown", None, None, ["segmenter=/home/anna/models/fat.safetensors"])
+    assert "anna" not in str(caught.value)
+    assert resolve("brown", None, None, ["segmenter=my-clinic-fat"]).segmenter == "my-clinic-fat"
