@@ -17,6 +17,7 @@ import qt
 import slicer
 from annotate_cases import MODULE, open_annotate, open_case, open_list, settle, to_ras
 from batnet_cases import BusyWatch
+from BATNetSlicer import slicejump
 from stage import cut_text, modules, screenshots
 
 PACKAGE = MODULE.parent / "BATNetAnnotateModule"
@@ -250,7 +251,6 @@ def side_by_side(pictures, path):
 @pytest.mark.draws
 def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel, process_events, tmp_path):
     from BATNetAnnotateModule import mirrorview
-    from BATNetSlicer.slicejump import jump_to
 
     panel = open_annotate(open_panel, work.Nearby())
     open_list(panel, process_events, work.cases(tmp_path, ("anna",)), tmp_path / "reads")
@@ -272,7 +272,9 @@ def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel
     manager.sliceWidget("Red").sliceLogic().FitSliceToBackground()
     kji = np.argwhere(left)
     here = to_ras(panel, kji[np.argmax(np.bincount(kji[:, 0])[kji[:, 0]])])
-    jump_to(slicer.mrmlScene, here)
+    panel.mirror.view.jump(here)
+    place = mirrorview.slice_node("Red").GetSliceToRAS()
+    assert place.GetElement(2, 3) == pytest.approx(here[2], abs=1e-3)
     x, y = red.to_view(here)
     mx, my = mirror.to_view(session.plane.reflect_ras(here))
     scale = 400 / 400
@@ -308,6 +310,9 @@ def test_the_mirrored_view_shows_the_other_side_under_the_same_cursor(open_panel
         for view in (node, mirrorview.slice_node("Red"))
     ]
     assert hands == pytest.approx([-1, -1]), "both views keep the handedness of Slicer's axial view"
+    crosshair.SetCursorPositionXYZ([10.0, 10.0, 0.0], mirrorview.slice_node("Yellow"))
+    slicejump.jump_to(slicer.mrmlScene, here)
+    assert place.GetElement(2, 3) == pytest.approx(here[2], abs=1e-3), "all views jump, and it stays there"
     panel.ui.shiftBox.value = 10.0
     assert session.dirty and np.allclose(
         session.plane.reflect_ras(np.zeros(3))[0] - panel.mirror._found.reflect_ras(np.zeros(3))[0],

@@ -14,7 +14,6 @@ import slicer
 from BATNetSlicer.background import Background
 from BATNetSlicer.job_contract import JobListener, JobRunner, Progress, RunningJob, State
 from BATNetSlicer.job_words import Failure
-from BATNetSlicer.slicejump import jump_to
 from BATNetSlicer.tables import fill
 from BATNetSlicer.texts import _
 
@@ -27,7 +26,7 @@ CASE, SIDE, VOLUME, HAS, DECISION = range(5)
 
 class AgreementCard:
     """``reads()`` gives work list and reader, or None; ``look(case, versions, then)`` shows a case with the
-    masks of its readers, and ``ask(question)`` asks the user."""
+    masks of its readers, ``ask(question)`` asks the user, ``jump(ras)`` moves all views to a point."""
 
     def __init__(
         self,
@@ -36,8 +35,10 @@ class AgreementCard:
         runner: Callable[[], JobRunner],
         look: Callable[[str, dict[str, int], Callable[[], None]], None],
         ask: Callable[[str], bool],
+        jump: Callable[[Any], None],
     ) -> None:
         self.ui, self._reads, self._runner, self._look, self.ask = ui, reads, runner, look, ask
+        self._jump = jump
         self.comparison: Comparison | None = None
         self._store: Any = None
         self._reader = ""
@@ -189,7 +190,7 @@ class AgreementCard:
         self._look(
             region.case,
             self.comparison.versions(region.case),
-            lambda: jump_to(slicer.mrmlScene, region.inside),
+            lambda: self._jump(region.inside),
         )
         self.enable()
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import slicer
 from BATNetSlicer.geometry import from_vtk
+from BATNetSlicer.slicejump import jump_to
 from BATNetSlicer.texts import _
 
 MAIN, MIRROR = "Red", "BATNetMirror"
@@ -92,7 +93,7 @@ class MirrorView:
         manager.setLayout(LAYOUT)
         self.shown = True
         for name in (MAIN, MIRROR):
-            self._observe(slice_node(name), "ModifiedEvent", lambda name=name: self._view_changed(name))
+            self._observe(slice_node(name), "ModifiedEvent", lambda name=name: self._moved_in(name))
         self._observe(composite_node(MAIN), "ModifiedEvent", self._layers)
         self.update()
 
@@ -128,6 +129,23 @@ class MirrorView:
         mirror.SetForegroundOpacity(main.GetForegroundOpacity())
         mirror.SetCompositing(main.GetCompositing())
         mirror.EndModify(changed)
+
+    def jump(self, ras: Any) -> None:
+        """Move all views to a point, the mirrored one to its mirror image."""
+        self._following = True
+        try:
+            jump_to(slicer.mrmlScene, ras)
+        finally:
+            self._following = False
+        self.update()
+
+    def _moved_in(self, name: str) -> None:
+        """A view was moved. The mirrored one leads only where the mouse is in none of the others: what moves
+        all views to one point would move it there too, and the axial view away."""
+        if name == MIRROR and not self._following:
+            under = crosshair(slicer.mrmlScene).GetCursorPositionXYZ([0.0, 0.0, 0.0])
+            name = name if under is None or under is slice_node(MIRROR) else MAIN
+        self._view_changed(name)
 
     def _view_changed(self, name: str) -> None:
         plane = self._plane()

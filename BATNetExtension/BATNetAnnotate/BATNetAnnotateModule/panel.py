@@ -55,7 +55,12 @@ class Panel(CaseFlow):
         self.scores = ScoresCard(ui, DEPOTS, self._scored)
         self.mirror = MirrorCard(ui, self.paint, self._plane_moved, self._mouse_moved)
         self.agreement = AgreementCard(
-            ui, self._reads, self.engine, self.look_at, lambda question: self.ask(question)
+            ui,
+            self._reads,
+            self.engine,
+            self.look_at,
+            lambda question: self.ask(question),
+            self.mirror.view.jump,
         )
         self.shortcuts = Shortcuts(self.keys())
         for name, action in (

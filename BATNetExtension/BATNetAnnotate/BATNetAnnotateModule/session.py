@@ -56,7 +56,7 @@ class Snapshot:
     changes: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Session:
     """``item``: of the work list. ``lock``: held while the case may be changed, else None, and ``why_not``
     says why. ``version``: newest one of this reader; ``began_from``: how the mask began. ``compared``: the
