@@ -17,6 +17,7 @@ set(BATNetTrain_SCRIPTS
   BATNetTrainModule/lastwords.py
   BATNetTrainModule/needs_card.py
   BATNetTrainModule/panel.py
+  BATNetTrainModule/phantoms.py
   BATNetTrainModule/result_card.py
   BATNetTrainModule/run_card.py
   BATNetTrainModule/run_list.py

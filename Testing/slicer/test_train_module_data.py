@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from stage import scripted_engine as script
@@ -188,3 +189,56 @@ def test_findings_that_say_the_same_are_one_row_and_pairs_stay_pairs():
         [finding("a"), finding("b"), finding("a", "b"), finding("c", "d"), finding("c", text="Odd.")]
     )
     assert [row["cases"] for row in rows] == [["a", "b"], ["a", "b"], ["c", "d"], ["c"]]
+
+
+def test_a_cohort_of_phantoms_to_try_it_with(open_panel, process_events, dialogs, tmp_path, monkeypatch):
+    from BATNetTrainModule import phantoms
+
+    monkeypatch.setattr(phantoms, "PATIENTS", 2)
+    panel = open_train(open_panel)
+    ui = panel.ui
+    dialogs.append(str(tmp_path))
+    ui.phantomsButton.click()
+    assert ui.checkLabel.text == "Making phantom 1 of 2 ..." and not ui.phantomsButton.enabled
+    assert process_events(lambda: panel.data._cohort is None, 60), ui.checkLabel.text
+    made = tmp_path / "phantoms"
+    assert ui.dataEdit.text == str(made) and "says nothing about patients" in ui.checkLabel.text
+    assert sorted(path.name for path in made.iterdir()) == ["phantom-01", "phantom-02"]
+    panel.data.check()
+    assert process_events(lambda: panel.data._call is None, 60)
+    assert ui.checkLabel.text.startswith("2 cases of 2 patients. 0 in the way")
+
+    # Asked again, those that are there are kept; a cancel leaves nothing half-made.
+    monkeypatch.setattr(phantoms, "PATIENTS", 3)
+    panel.runner.calls.clear()
+    dialogs.append(str(tmp_path))
+    ui.phantomsButton.click()
+    assert ui.checkLabel.text == "Making phantom 3 of 3 ..."
+    ui.checkCancelButton.click()
+    assert process_events(lambda: panel.data._cohort is None, 20)
+    assert ui.checkLabel.text == "Cancelled." and ui.phantomsButton.enabled
+    assert sorted(path.name for path in made.iterdir()) == ["phantom-01", "phantom-02"]
+    (tmp_path / "file").write_text("in its place")
+    dialogs.append(str(tmp_path / "file"))
+    ui.phantomsButton.click()
+    assert ui.checkLabel.text == "'file' cannot be written."
+
+
+def test_an_answer_that_is_too_long_for_an_event_is_read_from_the_table(open_panel, process_events, tmp_path):
+    def answers_only_with_the_table(job):
+        path = job.arguments[job.arguments.index("--csv") + 1]
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("level", "code", "cases", "finding", "suggestion"))
+            writer.writerow(("block", "mask-empty", "a; b", "The mask is empty.", "Draw it."))
+        return 0.0
+
+    panel = open_train(open_panel)
+    panel.runner = script.ScriptedRunner(
+        answers_only_with_the_table, script.error("engine-no-answer", "The engine ended without an answer.")
+    )
+    panel.ui.dataEdit.text = str(tmp_path)
+    panel.ui.checkButton.click()
+    assert process_events(lambda: panel.data._call is None, 10)
+    assert panel.ui.checkLabel.text.startswith("Checked. 1 in the way")
+    assert "a, b" in cells(panel.ui)[0][0] and not panel.ui.findingsButton.isHidden()

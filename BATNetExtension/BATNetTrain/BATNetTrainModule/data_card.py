@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,9 +19,11 @@ from BATNetSlicer.texts import _
 from .calls import Call
 from .findings import MOST_ROWS, FindingsTable
 from .form import offer
+from .phantoms import PhantomCohort
 from .words import training_words
 
 STAGES = ("adipose", "brown")
+_MOST_READ = 5000
 
 
 class DataCard:
@@ -28,11 +32,13 @@ class DataCard:
     def __init__(self, ui: Any, runner: Callable[[], JobRunner], changed: Callable[[], None]) -> None:
         self.ui, self._runner, self._changed = ui, runner, changed
         self._call: Call | None = None
+        self._cohort: PhantomCohort | None = None
         self._folder: Path | None = None
         self._table = FindingsTable(ui.findingsTable)
         offer(ui.stageCombo, [(training_words(stage), stage) for stage in STAGES])
         ui.dataFolderButton.connect("clicked()", self._choose_folder)
         ui.dataListButton.connect("clicked()", self._choose_list)
+        ui.phantomsButton.connect("clicked()", self.make_phantoms)
         ui.checkButton.connect("clicked()", self.check)
         ui.checkCancelButton.connect("clicked()", self.cancel)
         ui.findingsButton.connect("clicked()", self._save_table)
@@ -92,15 +98,17 @@ class DataCard:
         self.show()
 
     def cancel(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self.ui.checkCancelButton.enabled = False
+        for running in (self._call, self._cohort):
+            if running is not None:
+                running.cancel()
+                self.ui.checkCancelButton.enabled = False
 
     def close(self) -> None:
-        """End a check that runs; its table goes."""
-        call, self._call = self._call, None
-        if call is not None:
-            call.close()
+        """End what runs; the table of a check goes."""
+        running, self._call, self._cohort = (self._call, self._cohort), None, None
+        for one in running:
+            if one is not None:
+                one.close()
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,8 +116,11 @@ class DataCard:
     def _checked(self, result: Result) -> None:
         facts = result.facts
         counts = facts.get("counts") or {}
-        cases, patients = len(facts.get("cases") or []), facts.get("patients")
-        words = _("{cases} cases of {patients} patients.").format(cases=cases, patients=patients)
+        words = _("Checked.")
+        if facts.get("cases"):
+            words = _("{cases} cases of {patients} patients.").format(
+                cases=len(facts["cases"]), patients=facts.get("patients")
+            )
         if not any(counts.values()):
             words = _("{words} Nothing was found.").format(words=words)
         else:
@@ -127,7 +138,17 @@ class DataCard:
         self.ui.findingsButton.visible = rows > 0 and self._csv().is_file()
 
     def _failed(self, failure: Failure) -> None:
-        self._over(failure.text)
+        rows = _findings_of(self._csv()) if failure.code == "engine-no-answer" else []
+        if rows:
+            # The answer on thousands of cases is too long for an event; the table is whole.
+            counts = {
+                level: sum(row["level"] == level for row in rows) for level in ("block", "warn", "note")
+            }
+            self._checked(
+                Result(Path(), {"findings": rows, "counts": counts, "blocking": counts["block"] > 0})
+            )
+        else:
+            self._over(failure.text)
 
     def _cancelled(self) -> None:
         self._over(_("Cancelled."))
@@ -137,6 +158,30 @@ class DataCard:
         self._say(words)
         self.show()
 
+    # --- something to try it with
+    def make_phantoms(self) -> None:
+        """Invent a small cohort and choose it."""
+        place = qt.QFileDialog.getExistingDirectory(None, _("Folder that takes the phantoms"))
+        if place:
+            self.close()
+            self._clear()
+            cohort = PhantomCohort(
+                self._runner(), Path(place), self._phantoms_made, self._phantoms_failed, self._say
+            )
+            if not cohort.over:
+                self._cohort = cohort
+            self.show()
+
+    def _phantoms_made(self, folder: Path) -> None:
+        self._cohort = None
+        self.ui.dataEdit.text = str(folder)
+        self._say(_("Phantoms: what is trained on them says nothing about patients."))
+        self.show()
+
+    def _phantoms_failed(self, words: str) -> None:
+        self._cohort = None
+        self._over(words)
+
     # --- showing
     def _clear(self) -> None:
         self._table.show([])
@@ -145,11 +190,13 @@ class DataCard:
         self.show()
 
     def show(self) -> None:
-        ui, busy = self.ui, self._call is not None
+        ui, busy = self.ui, self._call is not None or self._cohort is not None
         for widget in (ui.patchesLabel, ui.patchesEdit, ui.patchesButton):
             widget.visible = self.stage == "brown"
         ui.checkButton.visible, ui.checkCancelButton.visible = not busy, busy
         ui.checkButton.enabled = bool(self.source)
+        for widget in (ui.dataEdit, ui.dataFolderButton, ui.dataListButton, ui.phantomsButton):
+            widget.enabled = self._cohort is None
         ui.checkCancelButton.enabled = busy
 
     def _say(self, words: str) -> None:
@@ -186,3 +233,22 @@ class DataCard:
         )
         if path:
             self.ui.dataEdit.text = path
+
+
+def _findings_of(path: Path) -> list[dict[str, Any]]:
+    """The findings in a table that the engine wrote; the first of very many."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(itertools.islice(csv.DictReader(file), _MOST_READ))
+    except (OSError, ValueError, csv.Error):
+        return []
+    return [
+        {
+            "level": row.get("level") or "",
+            "code": row.get("code") or "",
+            "text": row.get("finding") or "",
+            "suggestion": row.get("suggestion") or "",
+            "cases": [case for case in (row.get("cases") or "").split("; ") if case],
+        }
+        for row in rows
+    ]
