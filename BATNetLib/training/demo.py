@@ -58,20 +58,20 @@ FULL = Plan(
     phantoms=98,
     unseen=36,
     spacing=(3.0, 3.0, 3.0),
-    adipose_cases=(16, 2),
+    adipose_cases=(14, 2),
     overrides={"adipose": (), "brown": ()},
     targets={"dice": 0.90, "auc": 0.90},
 )
-#: For tests: coarser and fewer phantoms. So few steps teach which patches are brown, but not yet what that
-#: means for the case. Untrained networks (four seeds) have a Dice of 0 to 0.09 and an AUC of patches of 0.35
-#: to 0.60 on these phantoms.
+#: For tests: coarser and fewer phantoms, smaller batches. Untrained networks (four seeds) have a Dice of 0 to
+#: 0.09 and an AUC of patches of 0.35 to 0.60 on these phantoms, trained ones (four seeds) 0.92 to 0.97 and
+#: 0.86 to 0.99. What patches mean for a case takes more steps, so the AUC of cases is only told.
 QUICK = Plan(
     phantoms=28,
     unseen=8,
     spacing=(4.0, 4.0, 4.0),
     adipose_cases=(12, 1),
-    overrides={"adipose": ("epochs=1", "batch_size=6"), "brown": ("epochs=6",)},
-    targets={"dice": 0.80, "patch_auc": 0.80},
+    overrides={"adipose": ("epochs=1", "batch_size=3"), "brown": ("epochs=9", "batch_size=2")},
+    targets={"dice": 0.85, "patch_auc": 0.75},
 )
 
 

@@ -44,13 +44,13 @@ def test_the_reduced_demonstration_goes_the_whole_way(tmp_path, monkeypatch):
 
 
 def both_stages_learn_what_unseen_phantoms_show(folder):
-    """Dice above 0.80 and AUC of patches above 0.80; untrained networks have a Dice below 0.1 and an AUC of
-    patches of 0.35 to 0.60 here. The whole demonstration must reach 0.90, and for cases."""
+    """Untrained networks have a Dice below 0.1 and an AUC of patches of 0.35 to 0.60 here, trained ones 0.92
+    to 0.97 and 0.86 to 0.99 (four seeds each)."""
     with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["figure"]: row for row in csv.DictReader(file)}
-    assert float(rows["dice"]["value"]) > 0.80
-    assert float(rows["patch_auc"]["value"]) > 0.80
-    assert rows["dice"]["reached"] == rows["patch_auc"]["reached"] == "yes"
+    for figure, target in (("dice", 0.85), ("patch_auc", 0.75)):
+        assert float(rows[figure]["value"]) > target == float(rows[figure]["target"])
+        assert rows[figure]["reached"] == "yes"
     assert rows["auc"]["target"] == ""
 
 
