@@ -10,6 +10,8 @@
     overlays.select_patch(5)        # all slice views go there; patch 5 thick, its mirror partner dashed
     overlays.patch_at(ras)          # patch index at a point in world RAS mm, or None
     overlays.watch_clicks(chosen)   # chosen(index, ras) for a left click on a patch in a slice view
+    overlays.step_back()            # hide the mask: another analysis is shown in its place
+    overlays.come_back()            # show it again where step_back() has hidden it
     overlays.refresh()              # after the mask was edited or the result replaced
     overlays.close()                # everything off, no observer left
 
@@ -40,6 +42,7 @@ from .texts import _
 #: Opacity of patch map and attention at first.
 OPACITY = 0.75
 _COVERED = "BATNet.MaskBefore"
+_AWAY = "BATNet.MaskAway"
 
 
 class Overlays:
@@ -112,6 +115,22 @@ class Overlays:
         covered = display.GetAttribute(_COVERED)
         if covered is not None:  # what the user wants now also holds after the map
             display.SetAttribute(_COVERED, json.dumps(json.loads(covered) | {"shown": bool(on)}))
+
+    def step_back(self) -> None:
+        """Hide the mask, shown or covered: it would lie over the colours of another analysis."""
+        display = self._mask_display()
+        if display is not None:
+            covered = display.GetAttribute(_COVERED)
+            if self.mask or (covered is not None and json.loads(covered)["shown"]):
+                self.mask = False
+                display.SetAttribute(_AWAY, "1")
+
+    def come_back(self) -> None:
+        """Show the mask where ``step_back`` has hidden it."""
+        display = self._mask_display()
+        if display is not None and display.GetAttribute(_AWAY):
+            display.RemoveAttribute(_AWAY)
+            self.mask = True
 
     @property
     def patch_map(self) -> bool:

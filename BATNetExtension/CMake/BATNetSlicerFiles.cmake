@@ -33,6 +33,7 @@ set(BATNetSlicer_SCRIPTS
   BATNetSlicer/slicejump.py
   BATNetSlicer/steps.py
   BATNetSlicer/tables.py
+  BATNetSlicer/tabs.py
   BATNetSlicer/texts.py
   BATNetSlicer/timewords.py
   )

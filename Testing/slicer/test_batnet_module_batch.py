@@ -64,7 +64,12 @@ def test_a_batch_from_start_to_review(open_panel, process_events, study, tmp_pat
 
     # A double click loads the case with its overlays; one without a result says why.
     by_name = {ui.batchTable.item(row, 0).text(): row for row in range(3)}
-    ui.batchTable.setCurrentCell(by_name["carla"], 0)
+    assert process_events(lambda: not ui.scanTab.visible and ui.batchTab.visible, 5)
+    top = ui.batchTable.y
+    for name in ("carla", "anna", "carla"):
+        ui.batchTable.setCurrentCell(by_name[name], 0)
+        process_events(timeout=0.05)
+        assert ui.batchTable.y == top, "the second click of a double click must meet the same row"
     assert ui.batchStatusLabel.text == f"carla: {found['carla'][1]}", "the whole reason can be read"
     ui.batchTable.cellDoubleClicked(by_name["carla"], 0)
     assert "carla has no result" in ui.batchStatusLabel.text

@@ -220,6 +220,19 @@ def test_the_pictures_of_the_readme_are_those_of_the_panel(shown, tmp_path):
         assert 0.8 < new.height() / kept.height() < 1.25
 
 
+def test_a_short_tab_is_not_as_long_as_the_other(shown):
+    panel, frame = shown
+    all_open(panel, True)
+    screenshots.settle(frame)
+    heights = []
+    for tab in (0, 1, 0):
+        panel.ui.tabs.currentIndex = tab
+        screenshots.settle(frame)
+        heights.append(panel.root.sizeHint.height())
+        assert panel.ui.scanTab.visible is (tab == 0) and panel.ui.batchTab.visible is (tab == 1)
+    assert heights[0] == heights[2] > 2 * heights[1]
+
+
 def test_research_use_only_is_visible_in_both_tabs(shown):
     panel, frame = shown
     stretch(frame)

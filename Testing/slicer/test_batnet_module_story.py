@@ -243,11 +243,15 @@ def test_two_scans_in_one_scene_are_two_analyses(open_panel, process_events, mon
     names = [a.node.GetName() for a in find_analyses()]
     assert names == ["first analysis", "second analysis"]
     assert centred == [1], "the 3D view goes to the first result, and is the user's after that"
+    first, second = (a.segmentation.GetDisplayNode() for a in find_analyses())
+    assert not first.GetVisibility2D(), "its mask would tint the colours of the second"
     ui.patchMapBox.checked = True
     ui.analysisSelector.setCurrentNode(find_analyses()[0].node)
     assert process_events(lambda: not panel._todo, 5)
     assert panel.result.analysis.ct.GetName() == "first"
     assert not ui.patchMapBox.checked, "the overlays of the other one went"
+    assert first.GetVisibility2D() and first.GetVisibility2DFill() and ui.maskBox.checked
+    assert not second.GetVisibility2D()
 
 
 def test_after_a_reload_of_the_module_the_analysis_is_shown_again(open_panel, process_events):

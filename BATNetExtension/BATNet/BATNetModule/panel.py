@@ -8,7 +8,7 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from BATNetSlicer import add_library_to_path
+from BATNetSlicer import add_library_to_path, tabs
 from BATNetSlicer.colours import AMBER
 from BATNetSlicer.job_contract import JobRunner
 from BATNetSlicer.job_words import Failure
@@ -54,6 +54,7 @@ class Panel(RunListener):
         self.root = slicer.util.loadUI(layout_file)
         layout.addWidget(self.root)
         self.ui = ui = slicer.util.childWidgetVariables(self.root)
+        tabs.lay_out(ui.tabs)
         ui.analysisSelector.addAttribute("vtkMRMLScriptedModuleNode", "BATNet.Analysis", "1")
         self.root.setMRMLScene(slicer.mrmlScene)
         for section in (ui.moreButton, ui.setupButton, ui.checksButton):

@@ -36,10 +36,13 @@ class PatchesCard:
         if self.overlays is not None and self.analysis == analysis:
             self.overlays.refresh()
         else:
+            if self.overlays is not None and analysis is not None:
+                self.overlays.step_back()
             self._drop()
             self.analysis = analysis
             if analysis is not None:
                 self.overlays = Overlays(analysis, self.show_switches, self._notice)
+                self.overlays.come_back()
                 self._watch()
         self._fill()
         self.show_switches()
