@@ -557,6 +557,10 @@ def test_a_final_read_is_shown_and_never_changed(opened, process_events, tmp_pat
     assert session.final and not session.editable and opened.ui.breakLockButton.isHidden()
     assert len(versions(tmp_path)) == count
     assert opened.list.item("anna").locked
+    opened.paint.choose_effect("Paint")
+    assert opened.ui.editor.activeEffect() is None
+    opened.ui.editor.setActiveEffectByName("Paint")
+    assert opened.ui.editor.activeEffect() is None, "a key of the editor does not open what is closed"
 
 
 def test_a_ct_that_was_exchanged_is_refused_or_named(opened, process_events, study, tmp_path):

@@ -142,7 +142,7 @@ class AgreementCard:
             self.comparison = disputes.read_comparison(self._folder / "result")
             summary = self.comparison.summary
             self.say(
-                _("{cases} cases compared, {readers}. {left} reads were not counted.").format(
+                _("Cases compared: {cases}. Readers: {readers}. Reads not counted: {left}.").format(
                     cases=summary["cases"],
                     readers=", ".join(summary["readers"]),
                     left=len(summary["left_out"]),

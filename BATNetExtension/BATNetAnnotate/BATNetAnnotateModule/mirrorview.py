@@ -73,6 +73,12 @@ class MirrorView:
     def stop(self) -> None:
         """Put the layout back and observe nothing any more."""
         self.hide()
+        self.pause()
+
+    def pause(self) -> None:
+        """Observe nothing any more and leave the layout as it is: a scene that closes must not be changed."""
+        self.shown = False
+        self._marker = None
         for thing, tag in self._observed:
             thing.RemoveObserver(tag)
         self._observed = []
@@ -89,8 +95,9 @@ class MirrorView:
         node = manager.layoutLogic().GetLayoutNode()
         if not node.IsLayoutDescription(LAYOUT):
             node.AddLayoutDescription(LAYOUT, layout_description())
-        self._before = int(manager.layout)
-        manager.setLayout(LAYOUT)
+        if int(manager.layout) != LAYOUT:
+            self._before = int(manager.layout)
+            manager.setLayout(LAYOUT)
         self.shown = True
         for name in (MAIN, MIRROR):
             self._observe(slice_node(name), "ModifiedEvent", lambda name=name: self._moved_in(name))

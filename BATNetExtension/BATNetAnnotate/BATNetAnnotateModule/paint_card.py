@@ -116,8 +116,8 @@ class PaintCard:
         if session is None:
             if editor.mrmlSegmentEditorNode() is not None:
                 editor.setActiveEffectByName("")
-                editor.setSegmentationNode(None)
                 editor.setSourceVolumeNode(None)
+                editor.setSegmentationNode(None)
         else:
             node = editor_node()
             editor.setMRMLSegmentEditorNode(node)
@@ -207,6 +207,8 @@ class PaintCard:
 
     def choose_effect(self, name: str) -> None:
         editor = self.ui.editor
+        if self.session is None or not self.session.editable:
+            return
         now = editor.activeEffect()
         editor.setActiveEffectByName("" if now is not None and now.name == name else name)
         self._editor_changed()
@@ -214,6 +216,8 @@ class PaintCard:
     def _editor_changed(self) -> None:
         if self.session is None:
             return
+        if not self.session.editable and self.ui.editor.activeEffect() is not None:
+            self.ui.editor.setActiveEffectByName("")  # its keys do not ask whether the editor is read-only
         segment, effect = self.ui.editor.currentSegmentID(), self.ui.editor.activeEffect()
         self._look_at(segment)
         self.ui.brownButton.checked, self.ui.fatButton.checked = segment == BROWN, segment == FAT

@@ -156,13 +156,16 @@ class Panel(CaseFlow):
         self._opening = None
         self._no_progress()
         self._leave_now()
-        self.mirror.view.stop()
+        self.mirror.view.pause()
+        self.ui.editor.removeViewObservations()
         self.opener.volumes = {}
 
     def scene_changed(self) -> None:
-        """A scene was emptied or loaded; no case is open in it."""
+        """A scene was emptied or loaded."""
         if self._entered:
             self.mirror.view.start()
+            self.ui.editor.setupViewObservations()
+            self.ui.editor.updateWidgetFromMRML()
         self._show()
 
     # --- the list
@@ -256,7 +259,7 @@ class Panel(CaseFlow):
     # --- what the cards tell
     def _voxels_changed(self, segment: str) -> None:
         session = self.session
-        if session is None:
+        if session is None or not session.editable:
             return
         session.fat_edited = session.fat_edited or segment == "adipose"
         session.changed()

@@ -119,8 +119,6 @@ class qMRMLSegmentEditorWidget(mrml_widgets.qMRMLWidget):
             raise ValueError(f"the segment editor has no effect named {name}")
         if name:
             self._needs_node()
-            if self._read_only:
-                return
         self._effect = SegmentEditorEffect(name, self) if name else None
         if self._node is not None:
             self._node.SetActiveEffectName(name or "")
