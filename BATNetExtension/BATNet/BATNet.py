@@ -67,6 +67,9 @@ class BATNetWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, lambda *_: self.panel.scene_closes())
         self.addObserver(scene, scene.EndCloseEvent, lambda *_: self.panel.scene_changed())
         self.addObserver(scene, scene.EndImportEvent, lambda *_: self.panel.scene_changed())
+        # Reloaded while it is shown: Slicer does not enter it again.
+        if slicer.util.mainWindow() is not None and slicer.util.selectedModule() == self.moduleName:
+            self.enter()
 
     def enter(self):
         self.panel.enter()

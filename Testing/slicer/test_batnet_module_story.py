@@ -20,6 +20,7 @@ from batnet_cases import (
 )
 from BATNetSlicer.scene import Analysis, find_analyses
 from result_cases import put_under_transform, rotation
+from stage import modules
 from stage import scripted_engine as script
 
 
@@ -266,6 +267,15 @@ def test_after_a_reload_of_the_module_the_analysis_is_shown_again(open_panel, pr
     assert again.ui.resultLabel.text == text
     assert again.ui.patchTable.rowCount == 16
     assert isinstance(again.result.analysis, Analysis)
+
+
+def test_reloaded_while_it_is_shown_the_module_goes_on(application, process_events, monkeypatch):
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: slicer.app, raising=False)
+    for shown in ("Data", "BATNet"):
+        monkeypatch.setattr(slicer.util, "selectedModule", lambda shown=shown: shown, raising=False)
+        panel = modules.load(MODULE).make_panel().python.panel
+        assert panel.setup.looked is (shown == "BATNet"), "Slicer does not enter a module again"
+        modules.unload("BATNet")
 
 
 def test_the_analysis_is_deleted_by_the_user(open_panel, process_events):
