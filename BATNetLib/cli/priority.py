@@ -14,6 +14,8 @@ from typing import Any
 VARIABLE = "BATNET_BACKGROUND"
 #: Steps of "nice": enough that the window goes first, little enough that nothing else starves the engine.
 STEPS = 5
+#: The lowest level of "nice"; only the idle class is below it.
+LOWEST = 19
 _BELOW_NORMAL = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS of the Windows API
 
 
@@ -28,5 +30,7 @@ def give_way() -> None:
 
             kernel: Any = ctypes.windll.kernel32
             kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL)
-        else:
+        elif os.nice(0) + STEPS <= LOWEST or not hasattr(os, "SCHED_IDLE"):
             os.nice(STEPS)
+        else:  # Slicer on Linux puts itself at the lowest level, and its children with it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

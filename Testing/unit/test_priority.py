@@ -26,3 +26,20 @@ def test_only_an_engine_that_is_told_so_gives_way_and_only_once(asked, steps):
     level, still_set = done.stdout.splitlines()[-1].split()
     assert int(level) == min(os.getpriority(os.PRIO_PROCESS, 0) + steps, 19)
     assert still_set == "False", "a child of the engine does not step back again"
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has an idle class")
+@pytest.mark.parametrize("level", [0, 19])
+def test_behind_a_window_that_has_the_lowest_level_the_idle_class_is_taken(level):
+    code = (
+        "import os\n"
+        f"os.nice({level})\n"
+        "from BATNetLib.cli.priority import give_way\n"
+        "give_way()\n"
+        "print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))\n"
+    )
+    environment = os.environ | {"BATNET_BACKGROUND": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    now = os.getpriority(os.PRIO_PROCESS, 0) + level
+    idle = now + 5 > 19
+    assert done.stdout.split() == [str(idle), str(min(now if idle else now + 5, 19))], done.stderr
