@@ -79,7 +79,31 @@ def test_the_minute_saves_and_only_what_has_changed(opened, process_events, tmp_
     settle(opened, process_events)
     first, second = versions(tmp_path)
     assert second.record.parent == first.number and second.record.status == "draft"
+    assert set(second.record.files) == {"brown"}, "the adipose tissue was not edited"
     assert "version 2" in opened.ui.caseLabel.text and "not saved yet" not in opened.ui.caseLabel.text
+
+
+def test_adipose_tissue_is_saved_once_it_was_edited_and_not_because_something_was_taken_back(
+    opened, process_events, tmp_path
+):
+    opened.ui.undoButton.click()
+    opened.ui.redoButton.click()
+    opened.save()
+    settle(opened, process_events)
+    opened.ui.fatButton.click()
+    assert opened.ui.editor.mrmlSegmentEditorNode().GetMaskMode() == (
+        slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+    )
+    opened.paint.choose_effect("Paint")
+    opened.ui.editor.stroke(to_ras(opened, (4, 6, 8)), 10.0)
+    fat = mask_array(opened, "adipose").copy()
+    assert fat[4, 6, 8] == 1, "fat may be painted anywhere, also beyond the box of the fat"
+    opened.save()
+    settle(opened, process_events)
+    assert [set(v.record.files) for v in versions(tmp_path)] == [{"brown"}, {"brown", "adipose"}]
+    open_case(opened, process_events, "berta")
+    open_case(opened, process_events, "anna")
+    assert (mask_array(opened, "adipose") == fat).all()
 
 
 def test_the_saver_wakes_every_minute():
@@ -628,7 +652,7 @@ def test_volumes_that_are_loaded_make_a_work_list(open_panel, process_events, tm
     assert np.allclose(along, np.eye(3), atol=1e-6), "views lie along the slices of an oblique CT"
     panel.ui.findFatButton.click()
     settle(panel, process_events)
-    assert mask_array(panel, "adipose").any() and panel.session.fat_edited
+    assert mask_array(panel, "adipose").any()
     panel.ask = lambda question: "HU range only" in question
     panel.ui.proposeButton.click()
     settle(panel, process_events)
@@ -641,6 +665,7 @@ def test_volumes_that_are_loaded_make_a_work_list(open_panel, process_events, tm
     image = nibabel.load(next((tmp_path / "reads").glob("*/*/v0001/brown_fat_mask.nii.gz")))
     assert (np.asarray(image.dataobj) == drawn.T).all()
     assert np.allclose(image.affine, panel.session.nodes.affine, atol=1e-4), "oblique: not resampled"
+    assert set(Store(tmp_path / "reads").newest("Chest CT", READER).record.files) == {"brown", "adipose"}
     panel.leave(lambda ok: None)
     assert ct.GetScene() is not None, "a volume of the user's stays"
 

@@ -145,6 +145,7 @@ class Opener:
         session.began_from, session.fat_edited = loaded.began_from, loaded.fat_edited
         session.fingerprint = loaded.fingerprint
         session.compared = bool(loaded.others)
+        session.fat_before = loaded.fat
         session.pet = loaded.pet_volume if loaded.pet_unit == "SUVbw" else None
         session.pet_of_unknown_unit = loaded.pet_volume if loaded.pet_unit != "SUVbw" else None
         _remember(session, loaded.rescued or loaded.version)

@@ -65,6 +65,7 @@ class PaintCard:
         for part in ("segmentationNodeSelector", "sourceVolumeNodeSelector", "switchToSegmentationsButton"):
             setattr(editor, f"{part}Visible", False)
         editor.addRemoveSegmentButtonsVisible = False
+        editor.autoShowSourceVolumeNode = False  # the case is shown already, with its PET
         editor.maximumNumberOfUndoStates = 20
         self._make_criteria()
         ui.proposeButton.connect("clicked()", self.propose)

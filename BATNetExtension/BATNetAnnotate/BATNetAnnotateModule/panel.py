@@ -18,6 +18,7 @@ from BATNetSlicer.texts import _
 from . import rescue, scenecases
 from .agreement_card import AgreementCard
 from .caseflow import CaseFlow
+from .casenodes import FAT
 from .mirror_card import MirrorCard
 from .opening import Opener
 from .paint_card import PaintCard
@@ -261,7 +262,7 @@ class Panel(CaseFlow):
         session = self.session
         if session is None or not session.editable:
             return
-        session.fat_edited = session.fat_edited or segment == "adipose"
+        session.fat_touched = session.fat_touched or segment == FAT
         session.changed()
         self._show_case()
 

@@ -61,7 +61,8 @@ class Session:
     """``item``: of the work list. ``lock``: held while the case may be changed, else None, and ``why_not``
     says why. ``version``: newest one of this reader; ``began_from``: how the mask began. ``compared``: the
     masks of several readers are shown. ``plane_stands_in``: ``plane`` is the middle of the image only, and
-    says nothing of sides until the user has moved it."""
+    says nothing of sides until the user has moved it. ``fat_edited``: the read has an adipose mask of its
+    own; ``fat_touched``: it may have changed since ``fat_before``, which undo says of all segments."""
 
     item: Any
     store: Any
@@ -84,6 +85,8 @@ class Session:
     pet_of_unknown_unit: Any = None
     patient: Any = None
     fat_edited: bool = False
+    fat_touched: bool = False
+    fat_before: Cropped | None = None
     fingerprint: str | None = None
     changes: int = 0
     saved_changes: int = 0
@@ -132,12 +135,16 @@ class Session:
             "edited_from": self.began_from,
             "midplane": self.midplane.as_dict() if self.midplane is not None else None,
         }
+        fat = None
+        if self.fat_edited or self.fat_touched:
+            fat = _copied(self.nodes.mask(FAT))
+            self.fat_edited = self.fat_edited or not _same(fat, self.fat_before)
         return Snapshot(
             case=self.case,
             reader=self.reader,
             lattice=self.lattice,
             brown=_copied(self.nodes.mask(BROWN)),
-            fat=_copied(self.nodes.mask(FAT)) if self.fat_edited else None,
+            fat=fat if self.fat_edited else None,
             hu=self.nodes.hu,
             fingerprint=self.fingerprint,
             facts=facts,
@@ -169,6 +176,13 @@ def write(store: Any, snapshot: Snapshot) -> tuple[Any, str]:
         parent=snapshot.parent,
     )
     return version, ct
+
+
+def _same(one: Cropped, other: Cropped | None) -> bool:
+    """Whether two masks mark the same voxels."""
+    if other is None or not one.array.size or not other.array.size:
+        return not one.array.size and (other is None or not other.array.size)
+    return one.start == other.start and np.array_equal(one.array, other.array)
 
 
 def _copied(mask: Cropped) -> Cropped:
