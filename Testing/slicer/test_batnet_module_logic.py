@@ -219,6 +219,17 @@ def test_a_phantom_that_cannot_be_made_is_told(open_panel, process_events):
     assert panel.ui.phantomButton.enabled and run_leftovers() == []
 
 
+def test_a_chest_ct_that_cannot_be_downloaded_is_told(open_panel, monkeypatch):
+    panel = open_batnet(open_panel)
+    monkeypatch.setattr("BATNetModule.panel.chest_ct", lambda: None)
+    panel.ui.chestButton.click()
+    assert "could not be downloaded" in panel.ui.statusLabel.text and panel.parameters.ct is None
+    node = ct_node("Chest")
+    monkeypatch.setattr("BATNetModule.panel.chest_ct", lambda: node)
+    panel.ui.chestButton.click()
+    assert panel.parameters.ct is node
+
+
 # --- report and export
 
 

@@ -390,6 +390,8 @@ class Panel(RunListener):
             node = chest_ct()
             if node is not None:
                 self.parameters.ct = node
+            else:  # Sample Data only writes it into the log
+                self.notice(_("The sample could not be downloaded. The phantom needs no network."))
 
     # --- a case of a batch
     def review(self, case: Any) -> None:
