@@ -7,8 +7,8 @@ import os
 import shutil
 import socket
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 import slicer
 from stage import modules
@@ -103,6 +103,7 @@ def test_from_start_over_stop_and_resume_to_the_end(start, process_events):
     ui.stopButton.click()
     assert "stopping" in ui.stateLabel.text and not ui.stopButton.enabled
     assert process_events(over(panel, "stopped"), 5)
+    assert process_events(lambda: not panel.watch.ending, 5), "the report is written first"
     assert "stopped" in ui.stateLabel.text and ui.resumeButton.enabled and not ui.resumeButton.isHidden()
     assert ui.reportButton.enabled, "there is a report of how far it came"
     assert not ui.useButton.enabled and "comes at its end" in ui.resultLabel.text
@@ -126,7 +127,7 @@ def test_after_a_restart_of_slicer_the_training_is_found_again(start, process_ev
     panel, run = start("crawls")
     pid = panel.watch.state["pid"]
     modules.unload("BATNetTrain")
-    assert Path(f"/proc/{pid}").exists() or os.name != "posix", "closing Slicer does not end a training"
+    assert psutil.pid_exists(pid), "closing Slicer does not end a training"
     again = open_train(open_panel)
     assert process_events(lambda: again.watch.at_work, 10)
     assert again.watch.folder == run and again.watch.state["pid"] == pid
@@ -184,7 +185,7 @@ def test_what_ended_a_training_is_said_in_words(start, process_events):
     assert process_events(over(panel, "failed"), 20)
     assert panel.ui.errorLabel.text == "A scan is not there any more. It is needed. Put it back."
     assert "Warning: A scan is not there" in panel.ui.logText.plainText
-    assert panel.ui.resumeButton.enabled
+    assert process_events(lambda: panel.ui.resumeButton.enabled, 5)
 
 
 def test_a_training_that_was_killed_is_told_and_resumed(start, process_events):
@@ -241,6 +242,25 @@ def test_a_run_of_another_computer_is_judged_by_its_sign_of_life(open_panel, tmp
     (run / "state.json").write_text('{"state": 7, "epochs": "many", "best": 3, "last": [], "error": 1}')
     panel.watch.look()
     assert panel.watch.liveness == "over", "what is none of ours shows nothing and breaks nothing"
+
+
+def test_resume_waits_until_the_process_that_stopped_has_written_its_report(open_panel, tmp_path):
+    from BATNetLib.training import runfolder
+
+    panel = open_train(open_panel)
+    run = tmp_path / "stopped"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"stage": "brown", "name": "stopped"}))
+    with runfolder.RunState(run, epochs=4) as state:  # this very process "trains"
+        state.update(state="stopped")
+        panel.run.open(run)
+        assert panel.watch.liveness == "over" and panel.watch.ending
+        assert panel.ui.timeLabel.text == "The report is being written ..."
+        assert not panel.ui.resumeButton.enabled
+    content = runfolder.read_state(run)
+    (run / "state.json").write_text(json.dumps({**content, "pid": 2**22 - 9}))
+    panel.watch.look()
+    assert not panel.watch.ending and panel.ui.resumeButton.enabled
 
 
 def test_a_long_log_is_read_in_turns_and_never_blocks_the_window(open_panel, process_events, tmp_path):

@@ -82,11 +82,13 @@ def test_from_a_folder_to_a_model_that_batnet_uses(
 
     # Stop ends it with its state saved; Resume goes on from there.
     ui.stopButton.click()
-    assert process_events(lambda: panel.watch.state.get("state") == "stopped" and not panel.watch.at_work, 60)
+    assert process_events(lambda: panel.watch.state.get("state") == "stopped" and not panel.watch.ending, 60)
     epoch, steps = panel.watch.state["epoch"], panel.watch.curves.of_steps()[0][-1]
     assert epoch < 4 and ui.resumeButton.enabled
     ui.resumeButton.click()
     with ThreadWatch() as watch:
+        assert process_events(lambda: panel.run._call is None, 90)
+        assert panel.watch.at_work or panel.watch.state["state"] == "done", ui.timeLabel.text
         assert process_events(lambda: panel.watch.state.get("state") == "done", 180), ui.stateLabel.text
         assert process_events(lambda: not panel.watch.at_work, 30)
     watch.check()

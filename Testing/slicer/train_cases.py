@@ -14,6 +14,8 @@ from batnet_cases import BusyWatch
 from BATNetSlicer.jobs import Engine
 
 MODULE = Path(__file__).resolve().parents[2] / "BATNetExtension" / "BATNetTrain" / "BATNetTrain.py"
+if str(MODULE.parent) not in sys.path:  # as loading the module does, for tests of single parts
+    sys.path.insert(0, str(MODULE.parent))
 ENGINE = str(Path(__file__).parent / "engines" / "training.py")
 #: Coarse, so that a case is made and read in a moment.
 SPACING = (8.0, 7.0, 7.0)

@@ -84,7 +84,9 @@ class ResultCard:
                 words = _("{words} ({low} to {high})").format(
                     words=words, low=number(figure["low"]), high=number(figure["high"])
                 )
-            said.append(_("{words}, n = {number}.").format(words=words, number=figure.get("n", "–")))
+            said.append(
+                _("{words}, n\u00a0=\u00a0{number}.").format(words=words, number=figure.get("n", "–"))
+            )
         return said
 
     def open_report(self) -> None:

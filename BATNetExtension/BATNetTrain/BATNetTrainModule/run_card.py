@@ -173,7 +173,7 @@ class RunCard:
         ui.stopButton.visible = at_work or not there
         ui.stopButton.enabled = at_work and not watch.stopping
         ui.resumeButton.visible = there and not at_work
-        ui.resumeButton.enabled = self._call is None and name != "done"
+        ui.resumeButton.enabled = self._call is None and name != "done" and not watch.ending
         ui.resumeButton.toolTip = (
             _("The training came to its end.") if name == "done" else _("Goes on where it ended")
         )
@@ -214,6 +214,8 @@ class RunCard:
     def _time_words(self, there: bool) -> str:
         if self._note and self._watch.folder is not None:
             return self._note
+        if there and self._watch.ending:
+            return _("The report is being written ...")
         left = self._watch.state.get("seconds_left")
         if not there or not self._watch.at_work or self._watch.stopping:
             return ""

@@ -34,8 +34,9 @@ class RunWatch:
     """Follows one run at a time; ``changed()`` is called after each look that brought news.
 
     ``run``, ``state``: what ``run.json`` and ``state.json`` say. ``liveness``: "running", "over", "lost", or
-    "missing" where the folder cannot be read. ``curves``: the log in numbers. ``lines``: the log in words,
-    newest last; ``line_count`` grows with each, ``log_count`` with each log that was begun anew.
+    "missing" where the folder cannot be read. ``stopping``: it was asked to stop. ``ending``: it has stopped
+    or failed, and its process still writes the report. ``curves``: the log in numbers. ``lines``: the log in
+    words, newest last; ``line_count`` grows with each, ``log_count`` with each log that was begun anew.
     ``all_read``: whether the log was read to its end.
     """
 
@@ -53,7 +54,7 @@ class RunWatch:
         self.run: dict[str, Any] = {}
         self.state: dict[str, Any] = {}
         self.liveness = "missing"
-        self.stopping = False
+        self.stopping = self.ending = False
         self.curves = Curves()
         self.lines: deque[str] = deque(maxlen=LOG_LINES)
         self.line_count = self.log_count = 0
@@ -103,7 +104,7 @@ class RunWatch:
         from BATNetLib.errors import BATNetError
         from BATNetLib.training import runfolder
 
-        before = (self.liveness, self.stopping)
+        before = (self.liveness, self.stopping, self.ending)
         news = False
         for name, attribute in (("run.json", "run"), ("state.json", "state")):
             try:
@@ -122,7 +123,8 @@ class RunWatch:
         self.stopping = self.at_work and (
             self.state.get("state") == "stopping" or runfolder.stop_requested(self.folder)
         )
-        return news or before != (self.liveness, self.stopping)
+        self.ending = self.state.get("state") in ("stopped", "failed") and _still_there(self.state)
+        return news or before != (self.liveness, self.stopping, self.ending)
 
     def _read_log(self, news: bool = False) -> None:
         self._reading = False
@@ -153,6 +155,16 @@ class RunWatch:
         if words:
             self.lines.append(words)
             self.line_count += 1
+
+
+def _still_there(state: dict[str, Any]) -> bool:
+    """Whether the process of a run runs on this computer; False where that cannot be told."""
+    import socket
+
+    from BATNetLib.locking import is_gone
+
+    known = state.get("host") == socket.gethostname() and isinstance(state.get("pid"), int)
+    return known and state.get("process_start") is not None and not is_gone(state)
 
 
 def whole(value: Any) -> int:
