@@ -11,16 +11,17 @@ import types
 from pathlib import Path
 
 
-def _hold_none() -> None:
-    """PySide6 6.12 gives back one reference to None too many with each call that returns it. Before Python
-    3.12 None can run out of references that way, which ends the interpreter.
+def _hold_constants() -> None:
+    """PySide6 6.12 gives back one reference to None, True or False too many with some calls that return it.
+    Before Python 3.12 they can run out of references that way, which ends the interpreter.
     """
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 30
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 30
 
 
 def boot():
-    _hold_none()
+    _hold_constants()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
     from . import qt_module
