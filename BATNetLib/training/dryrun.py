@@ -29,14 +29,14 @@ _STEPS = 3
 @dataclass(frozen=True)
 class Estimate:
     """Measured: ``parameters``, ``seconds_per_step``, ``memory_gb`` (of the device; of this process on the
-    CPU). Estimated from ``cases_read`` of ``cases``: ``steps_per_epoch``, ``seconds_per_epoch`` (training
+    CPU; None where the system does not tell, as on Windows). Estimated from ``cases_read`` of ``cases``: ``steps_per_epoch``, ``seconds_per_epoch`` (training
     and validation), ``hours``."""
 
     device: str
     parameters: int
     loss: float
     seconds_per_step: float
-    memory_gb: float
+    memory_gb: float | None
     cases: int
     cases_read: int
     steps_per_epoch: int
@@ -47,9 +47,10 @@ class Estimate:
         return asdict(self)
 
     def in_words(self) -> str:
+        memory = "memory not known" if self.memory_gb is None else f"{self.memory_gb:.2g} GB of memory"
         return (
             f"{self.parameters / 1e6:.2f} million parameters on {self.device}: "
-            f"{self.seconds_per_step:.3g} s a step, {self.memory_gb:.2g} GB of memory.\n"
+            f"{self.seconds_per_step:.3g} s a step, {memory}.\n"
             f"About {self.steps_per_epoch} steps and {self.seconds_per_epoch:.3g} s an epoch, "
             f"{self.hours:.3g} hours in all (from {self.cases_read} of {self.cases} training cases)."
         )
@@ -147,8 +148,9 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _memory(device: torch.device) -> float:
-    """Largest memory so far in GB: of the device, or of this process where that is what counts."""
+def _memory(device: torch.device) -> float | None:
+    """Largest memory so far in GB: of the device, or of this process where that is what counts; None where
+    the system does not tell."""
     if device.type == "cuda":
         import torch
 
@@ -156,6 +158,6 @@ def _memory(device: torch.device) -> float:
     try:
         import resource
     except ImportError:
-        return float("nan")
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20

@@ -334,6 +334,21 @@ def test_status_and_help_answer_in_half_a_second_without_torch(data, tmp_path):
         assert min(seconds) < 0.5
 
 
+def test_a_system_that_does_not_tell_its_memory_is_no_obstacle(monkeypatch):
+    import json
+    import sys
+
+    import torch
+
+    from BATNetLib.training import dryrun
+
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    memory = dryrun._memory(torch.device("cpu"))
+    estimate = dryrun.Estimate("cpu", 10_000, 1.0, 0.5, memory, 4, 2, 10, 6.0, 0.1)
+    assert "memory not known" in estimate.in_words()
+    assert json.loads(json.dumps(estimate.as_dict(), allow_nan=False))["memory_gb"] is None
+
+
 def test_a_dry_run_measures_and_keeps_nothing(data, tmp_path, capsys):
     before = set(data.parent.iterdir())
     assert train(data, tmp_path / "run", "--dry-run", "--events", "json", epochs=10) == 0
