@@ -29,8 +29,8 @@ _STEPS = 3
 @dataclass(frozen=True)
 class Estimate:
     """Measured: ``parameters``, ``seconds_per_step``, ``memory_gb`` (of the device; of this process on the
-    CPU; None where the system does not tell, as on Windows). Estimated from ``cases_read`` of ``cases``: ``steps_per_epoch``, ``seconds_per_epoch`` (training
-    and validation), ``hours``."""
+    CPU; None where the system does not tell, as on Windows). Estimated from ``cases_read`` of ``cases``:
+    ``steps_per_epoch``, ``seconds_per_epoch`` (training and validation), ``hours``."""
 
     device: str
     parameters: int

@@ -28,7 +28,9 @@ def test_every_folder_of_code_and_every_resource_folder_is_installed():
 
 def test_every_file_that_is_not_code_is_installed_with_its_package():
     patterns = re.findall(r'"([^"]+)"', re.search(r'^"\*" = \[(.*?)\]', CONFIG, re.S | re.M).group(1))
-    packages = {name.replace(".", "/").replace("BATNetLib/Resources", "Resources") for name in listed_packages()}
+    packages = {
+        name.replace(".", "/").replace("BATNetLib/Resources", "Resources") for name in listed_packages()
+    }
     files = [p for p in (ROOT / "BATNetLib").rglob("*") if p.is_file()]
     files += [p for name in READ for p in (ROOT / "Resources" / name).rglob("*") if p.is_file()]
     for path in files:
