@@ -173,6 +173,8 @@ class LayoutManager:
             composite.SetLabelOpacity(1.0)
             composite.SetLinkedControl(False)
             node.SetOrientation(SLICES[name])
+            if widget.sliceView().built:
+                widget.sliceView().resize(*SIZE)
             node.SetSliceVisible(False)
             node.SetXYZOrigin(0, 0, 0)
             widget.sliceLogic().SetSliceOffset(0.0)

@@ -105,6 +105,10 @@ class View:
         self._interactor.Initialize()
         self._after_managers()
 
+    @property
+    def built(self) -> bool:
+        return self._window is not None
+
     # --- as in Slicer
     def renderWindow(self):
         self._build()
