@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ def install_torch() -> None:
     try:
         torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
     except Exception as error:
+        logging.exception(REQUESTER)
         raise InstallRefused(_("PyTorch could not be installed. The Slicer log tells why.")) from error
     if torch is None:
         raise InstallRefused(_("PyTorch was not installed."))
@@ -106,6 +108,9 @@ def install_packages(requirements: Path = REQUIREMENTS) -> None:
     except InstallRefused:
         raise
     except Exception as error:
+        if "declined" in str(error):  # how slicer.packaging tells that the user said no
+            raise InstallRefused(_("Nothing was installed.")) from error
+        logging.exception(REQUESTER)
         text = _("The packages were not installed. Behind a proxy, set https_proxy before Slicer starts.")
         raise InstallRefused(text) from error
     _forget_what_was_found()

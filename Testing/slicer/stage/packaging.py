@@ -70,13 +70,13 @@ def pip_ensure(
     """Asks and installs what is missing; raises RuntimeError where the user declines, as in Slicer."""
     wanted = [requirement for requirement in _listed(requirements) if not pip_check(requirement)]
     if wanted and declined and prompt_install:
-        raise RuntimeError("The installation was declined.")
+        raise RuntimeError("User declined package installation")
     _install(wanted)
 
 
 def pip_install(requirements, **_):
     if declined:
-        raise RuntimeError("The installation was declined.")
+        raise RuntimeError("User declined package installation")
     _install(_listed(requirements.split() if isinstance(requirements, str) else requirements))
 
 
