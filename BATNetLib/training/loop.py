@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Steps of an epoch that are written to the log, about.
 _LOGGED = 200
+#: Decides between epochs of the same figure: in a small cohort the AUC is soon 1, of unsure networks too.
+TIE_BREAKER = "validation_loss"
 #: Seconds between two events of progress.
 _TELL_EVERY = 0.5
 
@@ -194,10 +196,12 @@ class Loop:
         if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
             figures = self._validate()
             value = figures.get(self.stage.metric.name)
-            metric, former = self.stage.metric, progress.best["value"] if progress.best else None
-            best = metric.better(value, former)
+            metric, former = self.stage.metric, progress.best or {}
+            best = metric.better(value, former.get("value")) or _more_sure(figures, value, former)
             if best:
+                loss = figures.get(TIE_BREAKER)
                 progress.best = {"epoch": progress.epoch, "value": value}
+                progress.best |= {} if loss is None else {TIE_BREAKER: loss}
             # Small gains are kept, but many of them are no reason to go on for ever.
             gain = metric.better(value, progress.reached, config.early_stopping.min_delta)
             progress.reached = value if gain else progress.reached
@@ -393,6 +397,13 @@ class Loop:
             self._told = time.monotonic()
             shown.done = done
             self.events.on_stage(shown, finished=False)
+
+
+def _more_sure(figures: dict[str, float | None], value: float | None, former: dict[str, Any]) -> bool:
+    """Whether the same figure as before was reached with a lower validation loss."""
+    now, then = figures.get(TIE_BREAKER), former.get(TIE_BREAKER)
+    tied = value is not None and value == former.get("value")
+    return tied and now is not None and then is not None and now < then
 
 
 @contextmanager

@@ -121,6 +121,15 @@ def test_best_and_last_are_kept_and_early_stopping_ends_it(start):
     assert state["epoch"] == 5 and state["best"]["epoch"] == 2 and state["seconds_per_epoch"] is not None
 
 
+def test_of_epochs_with_the_same_figure_the_surer_one_is_kept(start):
+    loop, stage, run = start(epochs=4, scores=[0.9, 1.0, 1.0, 1.0])
+    losses = iter([0.6, 0.5, 0.2, 0.3])
+    stage.summarise = lambda rows: {"dice": rows[0]["dice"], "validation_loss": next(losses)}
+    loop.train()
+    assert loop.progress.best == {"epoch": 3, "value": 1.0, "validation_loss": 0.2}
+    assert [e["best"] for e in log_of(run, "epoch")] == [True, True, True, False]
+
+
 def test_a_gain_below_the_limit_is_kept_and_does_not_keep_it_going(start):
     loop, stage, _ = start(
         "early_stopping.patience=2", "early_stopping.min_delta=0.1", epochs=9, scores=[0.5, 0.55, 0.58, 0.9]
