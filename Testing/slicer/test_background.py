@@ -34,6 +34,7 @@ def test_an_error_is_told_as_it_is(told, process_events):
     assert isinstance(told[0], ValueError)
 
 
+@pytest.mark.alone
 def test_the_window_answers_while_python_computes(process_events, gui_watch, told):
     """Pure Python holds its lock for 5 ms at a time, numpy not at all."""
 

@@ -48,7 +48,7 @@ def test_events_as_json_end_with_the_findings(data, capsys, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(
-        "BATNetLib.cli.stop_when_asked", lambda events, watch_input: __import__("contextlib").nullcontext()
+        "BATNetLib.cli.stop_when_asked", lambda events, **_: __import__("contextlib").nullcontext()
     )
     assert batnet("check", data, "--events", "json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
