@@ -144,6 +144,7 @@ def test_stop_ends_the_batch_and_start_goes_on(open_panel, process_events, tmp_p
     assert not ui.batchStartButton.isHidden() and ui.batchStartButton.enabled
 
 
+@pytest.mark.alone
 def test_a_table_of_thousands_does_not_block_the_window(open_panel, process_events, tmp_path):
     out = tmp_path / "results"
     (out / "state").mkdir(parents=True)

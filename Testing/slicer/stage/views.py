@@ -238,8 +238,9 @@ class ThreeDView(View):
         self._renderer.SetBackground(0.76, 0.76, 0.91)
 
     def resetFocalPoint(self) -> None:
-        self._build()
-        self._node.Modified()
+        # Managers take in what changed when they draw: looked at before, the camera would step back to see
+        # the box of a former scene.
+        self.forceRender()
         self._renderer.ResetCamera()
 
     resetCamera = resetFocalPoint
