@@ -95,12 +95,17 @@ def open_batnet(open_panel, runner=None):
     return panel
 
 
+#: Removed when this process ends.
+_KEPT: list[tempfile.TemporaryDirectory] = []
+
+
 @functools.cache
 def result_folder(**options):
     """A real result of the coarse phantom, as the engine writes it for the node of ``ct_node``."""
     from BATNetSlicer.inputs import write_inputs
 
-    folder = Path(tempfile.mkdtemp(prefix="batnet-cases-"))
+    _KEPT.append(tempfile.TemporaryDirectory(prefix="batnet-cases-"))
+    folder = Path(_KEPT[-1].name)
     node = ct_node()
     inputs = write_inputs(folder / "in", node)
     slicer.mrmlScene.RemoveNode(node)

@@ -49,7 +49,9 @@ def boot():
     slicer.qSlicerScriptedLoadableModule = modules.ScriptedModule
     slicer.modules = modules.Modules()
     slicer.moduleNames = types.SimpleNamespace()
-    slicer.app = application.Application(Path(tempfile.mkdtemp(prefix="slicer-stage-")))
+    # Kept, so that it is removed when this process ends.
+    slicer._folder = tempfile.TemporaryDirectory(prefix="slicer-stage-", ignore_cleanup_errors=True)
+    slicer.app = application.Application(Path(slicer._folder.name))
     mrml_scene.build(slicer)
     slicer.app.build_layout()
     return slicer
