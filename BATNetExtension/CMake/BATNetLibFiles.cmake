@@ -45,7 +45,6 @@ set(BATNetLib_SCRIPTS
   BATNetLib/annotation/manifest.py
   BATNetLib/annotation/maskfile.py
   BATNetLib/annotation/mirror.py
-  BATNetLib/annotation/mirrorplane.py
   BATNetLib/annotation/petfiles.py
   BATNetLib/annotation/plainnifti.py
   BATNetLib/annotation/propose.py

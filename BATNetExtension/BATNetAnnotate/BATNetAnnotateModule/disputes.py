@@ -182,8 +182,8 @@ def _read(store: Any, case: str, reader: str, number: int) -> tuple[Any, Any]:
 
 def _plane(records: list[Any]) -> Any:
     """The mid-plane by which the engine told the sides: of the first reader who has one."""
-    from BATNetLib.annotation.mirrorplane import MirrorPlane
     from BATNetLib.errors import InputRefused
+    from BATNetLib.symmetry import MirrorPlane
 
     for record in records:
         if record.midplane:

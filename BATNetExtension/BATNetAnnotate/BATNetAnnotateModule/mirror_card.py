@@ -120,7 +120,7 @@ class MirrorCard:
         return self._work is not None
 
     def _take(self, plane: Any) -> None:
-        from BATNetLib.annotation.mirrorplane import MirrorPlane
+        from BATNetLib.symmetry import MirrorPlane
 
         session = self.session
         found = plane is not None

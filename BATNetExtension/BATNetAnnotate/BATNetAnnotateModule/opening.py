@@ -216,9 +216,9 @@ class Opener:
 
 def _remember(session: Session, version: Any) -> None:
     """What the newest version says of the read goes on with it."""
-    from BATNetLib.annotation.mirrorplane import MirrorPlane
     from BATNetLib.annotation.record import no_scores
     from BATNetLib.errors import InputRefused
+    from BATNetLib.symmetry import MirrorPlane
 
     session.scores = no_scores()
     if version is None or version.record is None:
