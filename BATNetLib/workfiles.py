@@ -34,13 +34,7 @@ def whole_folder(out: str | os.PathLike[str], *, replace: bool = False) -> Itera
     it cannot be written or the disk is full; nothing half-written stays.
     """
     out = Path(out)
-    if out.exists() and not replace:
-        raise UsageError(
-            "output-exists",
-            f"The output folder '{out.name}' exists already.",
-            "Results are never mixed with former ones.",
-            "Choose another folder with --out, or say --replace.",
-        )
+    require_new(out, replace=replace)
     with output_errors(out.name):
         out.parent.mkdir(parents=True, exist_ok=True)
         tmp = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
@@ -49,6 +43,20 @@ def whole_folder(out: str | os.PathLike[str], *, replace: bool = False) -> Itera
     with registered(tmp), output_errors(out.name):
         yield tmp
         _exchange(tmp, out)
+
+
+def require_new(out: Path, *, replace: bool = False) -> None:
+    """Refuse (``UsageError``, "output-exists") an output folder that exists and may not be replaced.
+
+    ``whole_folder`` asks this itself; asked before a long computation, it spares the computation.
+    """
+    if out.exists() and not replace:
+        raise UsageError(
+            "output-exists",
+            f"The output folder '{out.name}' exists already.",
+            "Results are never mixed with former ones.",
+            "Choose another folder with --out, or say --replace.",
+        )
 
 
 @contextmanager

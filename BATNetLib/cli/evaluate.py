@@ -9,6 +9,7 @@ from typing import Any
 from .. import RESEARCH_USE_ONLY
 from ..errors import EXIT_DONE, UsageError
 from ..events import Events
+from ..workfiles import require_new
 
 EXAMPLES = """examples:
   batnet evaluate adipose --truth masks --predicted study --out evaluation
@@ -178,13 +179,7 @@ def run_brown(args: argparse.Namespace, events: Events) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     """Refuse before anything is computed what would fail at the end."""
-    if args.out.exists() and not args.replace:
-        raise UsageError(
-            "output-exists",
-            f"The output folder '{args.out.name}' exists already.",
-            "Results are never mixed with former ones.",
-            "Choose another folder with --out, or say --replace.",
-        )
+    require_new(args.out, replace=args.replace)
     if args.resamples < 100 or args.seed < 0:
         raise UsageError(
             "resamples",
