@@ -18,7 +18,8 @@ import slicer
 from annotate_cases import MODULE, open_annotate, open_case, open_list, settle, to_ras
 from batnet_cases import BusyWatch
 from BATNetSlicer import slicejump
-from stage import cut_text, modules, screenshots
+from panel_cases import import_seconds, setup_seconds, stretch
+from stage import cut_text, screenshots
 
 PACKAGE = MODULE.parent / "BATNetAnnotateModule"
 SCREENSHOTS = work.ROOT / "Resources" / "Screenshots"
@@ -26,36 +27,12 @@ WIDTH = 480
 
 
 def test_the_module_file_is_imported_in_less_than_50_ms_without_any_package(application):
-    """In a fresh process, with Slicer already there."""
-    program = f"""
-import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import stage
-stage.raise_curtain()
-from stage import modules
-from pathlib import Path
-import slicer.util
-start = time.perf_counter()
-modules.load(Path({str(MODULE)!r}))
-seconds = time.perf_counter() - start
-for name in ("torch", "SimpleITK", "nibabel", "scipy", "BATNetLib"):
-    assert name not in sys.modules, name
-print(seconds)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.splitlines()[-1]) < 0.05
+    without = ("torch", "SimpleITK", "nibabel", "scipy", "BATNetLib")
+    assert import_seconds(MODULE, without) < 0.05
 
 
 def test_the_panel_is_set_up_in_less_than_half_a_second(scene):
-    times = []
-    for _ in range(2):
-        module = modules.load(MODULE)
-        start = time.perf_counter()
-        panel = module.make_panel()
-        times.append(time.perf_counter() - start)
-        panel.python.panel.close()
-    assert min(times) < 0.5, times
+    assert setup_seconds(MODULE) < 0.5
 
 
 def test_a_case_is_annotated_without_torch_nibabel_or_a_model(tmp_path):
@@ -116,14 +93,6 @@ def shown(open_panel, process_events, tmp_path):
     return panel, slicer.modules.batnetannotate.panel.widget
 
 
-def stretch(frame):
-    """As high as all of it; in Slicer the panel scrolls."""
-    frame.resize(WIDTH, 100)
-    screenshots.settle(frame)
-    frame.resize(WIDTH, frame.sizeHint.height())
-    screenshots.settle(frame)
-
-
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_no_text_is_cut(shown, process_events, scale):
     panel, frame = shown
@@ -139,7 +108,7 @@ def test_no_text_is_cut(shown, process_events, scale):
             panel._editable_changed()
         panel.ui.progressBar.visible = True
         panel.ui.findFatButton.visible = True
-        stretch(frame)
+        stretch(frame, WIDTH)
         frame.resize(WIDTH, round(frame.height * 1.15))
         assert cut_text.cut_texts(frame, scale) == []
     panel.ui.tabs.currentIndex = 1
@@ -150,7 +119,7 @@ def test_no_text_is_cut(shown, process_events, scale):
 def test_no_text_is_cut_in_an_empty_panel(open_panel, scale):
     open_annotate(open_panel, work.Nearby())
     frame = slicer.modules.batnetannotate.panel.widget
-    stretch(frame)
+    stretch(frame, WIDTH)
     assert cut_text.cut_texts(frame, scale) == []
 
 
@@ -160,7 +129,7 @@ def test_the_picture_of_the_readme_is_that_of_the_panel(shown, tmp_path):
     folder = SCREENSHOTS if os.environ.get("BATNET_SCREENSHOTS") else tmp_path
     panel.ui.sourceEdit.text, panel.ui.storeEdit.text = "study", "reads"
     panel.say("")
-    stretch(frame)
+    stretch(frame, WIDTH)
     screenshots.grab(frame, folder / "annotate.png")
     new, kept = qt.QImage(str(folder / "annotate.png")), qt.QImage(str(SCREENSHOTS / "annotate.png"))
     assert not new.isNull() and not kept.isNull() and new.width() == kept.width()
@@ -169,7 +138,7 @@ def test_the_picture_of_the_readme_is_that_of_the_panel(shown, tmp_path):
 
 def test_research_use_only_is_visible_in_both_tabs(shown):
     panel, frame = shown
-    stretch(frame)
+    stretch(frame, WIDTH)
     for index in (0, 1):
         panel.ui.tabs.currentIndex = index
         screenshots.settle(frame)
